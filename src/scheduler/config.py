@@ -1,0 +1,178 @@
+"""Every timer and every limit: its name, its unit, its default and its reason.
+
+One flat class, so that one name serves everywhere: the field ``pending_timeout``
+is the flag ``--pending-timeout``, the variable ``SCHEDULER_PENDING_TIMEOUT`` and
+the TOML key ``pending_timeout`` under ``[scheduler]``.
+
+Units are in the types below. Durations are measured on the monotonic clock only.
+The inequalities that must hold between timers stand in :func:`inconsistencies`.
+"""
+
+from typing import Any
+
+import attrs
+
+from scheduler.errors import ConfigError
+
+Seconds = float
+Count = int
+Bytes = int
+Ratio = float
+
+
+def _setting(default: Any, text: str) -> Any:
+    """One setting: its default, and the sentence shown by ``--help``."""
+    return attrs.field(default=default, metadata={"typed-settings": {"help": text}, "help": text})
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """What the scheduler is allowed to do, for how long, and how much of it."""
+
+    # -- the door -------------------------------------------------------------
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(5010, "Port to listen on; 0 lets the system choose one.")
+    journal: str = _setting("memory", "Where accepted work is remembered; 'memory' is the only one.")
+    log_level: str = _setting("info", "Least severe log line shown: debug, info, warning or error.")
+
+    # -- the life of a job ------------------------------------------------------
+    pending_timeout: Seconds = _setting(
+        10.0, "How long a job waits for a free node that can do it (NO_AVAILABLE_NODE)."
+    )
+    dispatched_timeout: Seconds = _setting(
+        30.0, "How long a job may take from its first assignment, all attempts (JOB_TIMEOUT)."
+    )
+    dispatched_timeout_per_audio: Ratio = _setting(
+        0.0, "Seconds added to the dispatched timeout per second of audio."
+    )
+    dispatched_timeout_max: Seconds = _setting(
+        120.0, "The dispatched timeout never grows beyond this."
+    )
+    node_receipt_timeout: Seconds = _setting(
+        1.5, "How long a node that gives receipts may take to receipt an assignment."
+    )
+    attempts_max: Count = _setting(3, "Attempts of one job before it fails as NODE_UNAVAILABLE.")
+    finished_retention: Seconds = _setting(
+        300.0, "How long a job's record stays readable after its outcome was settled."
+    )
+    finished_jobs_max: Count = _setting(10_000, "Finished job records kept for reading.")
+
+    # -- connections ------------------------------------------------------------
+    handshake_timeout: Seconds = _setting(5.0, "From TCP accept to a complete request head.")
+    hello_timeout: Seconds = _setting(5.0, "From the upgrade to session_init or node_register.")
+    close_timeout: Seconds = _setting(2.0, "How long a peer may take to answer our close frame.")
+    write_timeout: Seconds = _setting(5.0, "A write that makes no progress for this long is cut.")
+    ping_interval: Seconds = _setting(10.0, "Silence after which a connection is pinged.")
+    pong_timeout: Seconds = _setting(5.0, "Silence after a ping that ends the connection.")
+    stall_threshold: Seconds = _setting(
+        1.0, "If our own process slept this much too long, peers get one more heartbeat."
+    )
+    http_idle_timeout: Seconds = _setting(60.0, "Idle time of a kept-alive HTTP connection.")
+    drain_timeout: Seconds = _setting(30.0, "How long running work may finish after SIGTERM.")
+
+    # -- nodes ------------------------------------------------------------------
+    heartbeat_interval: Seconds = _setting(1.0, "How often a node with receipts sends a heartbeat.")
+    node_suspect_timeout: Seconds = _setting(2.0, "Silence after which a node gets no new work.")
+    node_dead_timeout: Seconds = _setting(4.0, "Silence after which a node's connection is cut.")
+    result_stored_timeout: Seconds = _setting(5.0, "A node resends a result not receipted by then.")
+    node_backoff_max: Seconds = _setting(5.0, "Longest pause between a node's attempts to connect.")
+
+    # -- sessions ---------------------------------------------------------------
+    client_probe_timeout: Seconds = _setting(
+        3.0, "A session that has not acknowledged a written outcome is pinged after this."
+    )
+    client_receipt_timeout: Seconds = _setting(
+        10.0, "A session that stays silent this long after an outcome is cut; it may resume."
+    )
+    session_retention: Seconds = _setting(
+        600.0, "How long a session without a connection may be resumed."
+    )
+    client_backoff_max: Seconds = _setting(
+        30.0, "Longest pause between a client's attempts to connect."
+    )
+    retained_outcomes_max: Count = _setting(256, "Unacknowledged outcomes kept per session.")
+    retained_bytes_max: Bytes = _setting(
+        8 * 2**20, "Bytes of unacknowledged outcomes kept per session."
+    )
+    retained_total_bytes_max: Bytes = _setting(
+        512 * 2**20, "Bytes of unacknowledged outcomes kept for all sessions together."
+    )
+    utterances_remembered_max: Count = _setting(
+        10_000, "Utterance indexes remembered per session, so that none runs twice."
+    )
+
+    # -- bounds -----------------------------------------------------------------
+    connections_max: Count = _setting(20_000, "Connections of all kinds at one time.")
+    sessions_max: Count = _setting(12_000, "Sessions at one time, resumable ones included.")
+    nodes_max: Count = _setting(10_000, "Registered nodes at one time.")
+    slots_per_node_max: Count = _setting(256, "Slots one node may offer; more are ignored.")
+    base_node_slots: Count = _setting(4, "Slots of a node that does not say how many it has.")
+    jobs_waiting_max: Count = _setting(
+        100_000, "Jobs waiting for a node; beyond it utterances are refused as OVERLOADED."
+    )
+    jobs_per_session_max: Count = _setting(
+        64, "Unfinished jobs of one session; beyond it utterances are refused as OVERLOADED."
+    )
+    message_bytes_max: Bytes = _setting(
+        16 * 2**20, "Largest WebSocket message; a larger one closes its connection with 1009."
+    )
+    audio_chars_max: Count = _setting(
+        8 * 2**20, "Longest base64 audio of an utterance; a longer one is refused as TOO_LARGE."
+    )
+    outbox_messages_max: Count = _setting(1024, "Messages waiting for one connection's writer.")
+    outbox_bytes_max: Bytes = _setting(
+        32 * 2**20, "Bytes waiting for one connection's writer; beyond it the peer is cut (4002)."
+    )
+    invalid_messages_max: Count = _setting(
+        20, "Invalid messages from one connection before it is closed with 4500."
+    )
+    request_head_bytes_max: Bytes = _setting(16 * 2**10, "Largest HTTP request head.")
+    request_body_bytes_max: Bytes = _setting(64 * 2**10, "Largest HTTP request body.")
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse values that cannot work, naming each: see :func:`inconsistencies`."""
+        if problems := inconsistencies(self):
+            raise ConfigError("; ".join(problems))
+
+
+# Each row: the lesser, by what factor or addend, the greater, and why it must be so.
+def inconsistencies(config: Config) -> list[str]:
+    """Sentences that say which settings clash; empty when the set is consistent."""
+    problems = [
+        f"{field.name} must be {'0 or more' if field.name in _MAY_BE_ZERO else 'more than 0'}, "
+        f"not {value}"
+        for field in attrs.fields(Config)
+        if isinstance(value := getattr(config, field.name), int | float)
+        and not (value > 0 or (value == 0 and field.name in _MAY_BE_ZERO))
+    ]
+    if not 0 <= config.port <= 65535:
+        problems.append(f"port must be 0 to 65535, not {config.port}")
+    if config.journal != "memory":
+        problems.append(f"journal must be 'memory', not {config.journal!r}")
+    if config.log_level not in ("debug", "info", "warning", "error"):
+        problems.append(f"log_level must be debug, info, warning or error, not {config.log_level!r}")
+
+    def below(less: str, more: str, why: str) -> None:
+        a, b = getattr(config, less), getattr(config, more)
+        if not a < b:
+            problems.append(f"{less} ({a:g}) must be less than {more} ({b:g}): {why}")
+
+    below("node_receipt_timeout", "dispatched_timeout", "a lost assignment must leave time to retry")
+    below("heartbeat_interval", "node_suspect_timeout", "one late heartbeat is no suspicion")
+    below("node_suspect_timeout", "node_dead_timeout", "a node is suspected before it is given up")
+    below("pong_timeout", "client_receipt_timeout", "a live peer answers a ping before it is cut")
+    below("client_probe_timeout", "client_receipt_timeout", "the probe comes before the verdict")
+    below("client_receipt_timeout", "session_retention", "a cut session must find its outcomes")
+    below("audio_chars_max", "message_bytes_max", "the refusal must be sayable before the cut")
+    if config.dispatched_timeout > config.dispatched_timeout_max:
+        problems.append("dispatched_timeout must not be more than dispatched_timeout_max")
+    node_loss = config.node_dead_timeout + config.node_receipt_timeout
+    if not node_loss < config.dispatched_timeout / 2:
+        problems.append(
+            f"node_dead_timeout + node_receipt_timeout ({node_loss:g}) must be less than half of "
+            f"dispatched_timeout ({config.dispatched_timeout:g}): a second attempt needs its time"
+        )
+    return problems
+
+
+_MAY_BE_ZERO = ("port", "dispatched_timeout_per_audio")
