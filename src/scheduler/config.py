@@ -8,6 +8,7 @@ Units are in the types below. Durations are measured on the monotonic clock only
 The inequalities that must hold between timers stand in :func:`inconsistencies`.
 """
 
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -20,8 +21,22 @@ Bytes = int
 Ratio = float
 
 
+_USUAL: Any = SimpleNamespace(
+    dispatched_timeout=32.0, node_dead_timeout=4.0, node_suspect_timeout=2.0,
+    session_retention=600.0, client_receipt_timeout=10.0, message_bytes_max=16 * 2**20,
+)  # fmt: skip
+"""The usual settings, from which the sentences of ``--help`` are computed."""
+
+
 def _setting(default: Any, text: str) -> Any:
-    """One setting: its default, and the sentence shown by ``--help``."""
+    """One setting: its default, and the sentence shown by ``--help``.
+
+    A default that is a function of the other settings follows them down: whoever shortens
+    ``dispatched_timeout`` need not know every timer that must be shorter still.
+    """
+    if callable(default):
+        text = f"{text} Follows the others; usually {default(_USUAL):g}."
+        default = attrs.Factory(default, takes_self=True)
     return attrs.field(default=default, metadata={"typed-settings": {"help": text}, "help": text})
 
 
@@ -32,7 +47,9 @@ class Config:
     # -- the door -------------------------------------------------------------
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(5010, "Port to listen on; 0 lets the system choose one.")
-    journal: str = _setting("memory", "Where accepted work is remembered; 'memory' is the only one.")
+    journal: str = _setting(
+        "memory", "Where accepted work is remembered; 'memory' is the only one."
+    )
     log_level: str = _setting("info", "Least severe log line shown: debug, info, warning or error.")
 
     # -- the life of a job ------------------------------------------------------
@@ -46,10 +63,12 @@ class Config:
         0.0, "Seconds added to the dispatched timeout per second of audio."
     )
     dispatched_timeout_max: Seconds = _setting(
-        120.0, "The dispatched timeout never grows beyond this."
+        lambda c: max(120.0, c.dispatched_timeout),
+        "The dispatched timeout never grows beyond this.",
     )
     node_receipt_timeout: Seconds = _setting(
-        1.5, "How long a node that gives receipts may take to receipt an assignment."
+        lambda c: min(1.5, c.dispatched_timeout / 8),
+        "How long a node that gives receipts may take to receipt an assignment.",
     )
     attempts_max: Count = _setting(3, "Attempts of one job before it fails as NODE_UNAVAILABLE.")
     finished_retention: Seconds = _setting(
@@ -57,35 +76,32 @@ class Config:
     )
     finished_jobs_max: Count = _setting(10_000, "Finished job records kept for reading.")
 
-    # -- connections ------------------------------------------------------------
-    handshake_timeout: Seconds = _setting(5.0, "From TCP accept to a complete request head.")
-    hello_timeout: Seconds = _setting(5.0, "From the upgrade to session_init or node_register.")
-    close_timeout: Seconds = _setting(2.0, "How long a peer may take to answer our close frame.")
-    write_timeout: Seconds = _setting(5.0, "A write that makes no progress for this long is cut.")
-    ping_interval: Seconds = _setting(10.0, "Silence after which a connection is pinged.")
-    pong_timeout: Seconds = _setting(5.0, "Silence after a ping that ends the connection.")
-    stall_threshold: Seconds = _setting(
-        1.0, "If our own process slept this much too long, peers get one more heartbeat."
-    )
-    http_idle_timeout: Seconds = _setting(60.0, "Idle time of a kept-alive HTTP connection.")
-    drain_timeout: Seconds = _setting(30.0, "How long running work may finish after SIGTERM.")
-
     # -- nodes ------------------------------------------------------------------
-    heartbeat_interval: Seconds = _setting(1.0, "How often a node with receipts sends a heartbeat.")
-    node_suspect_timeout: Seconds = _setting(2.0, "Silence after which a node gets no new work.")
-    node_dead_timeout: Seconds = _setting(4.0, "Silence after which a node's connection is cut.")
+    node_dead_timeout: Seconds = _setting(
+        lambda c: min(4.0, c.dispatched_timeout / 4),
+        "Silence after which a node's connection is cut.",
+    )
+    node_suspect_timeout: Seconds = _setting(
+        lambda c: min(2.0, c.node_dead_timeout / 2), "Silence after which a node gets no new work."
+    )
+    heartbeat_interval: Seconds = _setting(
+        lambda c: min(1.0, c.node_suspect_timeout / 2),
+        "How often a node with receipts sends a heartbeat.",
+    )
     result_stored_timeout: Seconds = _setting(5.0, "A node resends a result not receipted by then.")
     node_backoff_max: Seconds = _setting(5.0, "Longest pause between a node's attempts to connect.")
 
     # -- sessions ---------------------------------------------------------------
-    client_probe_timeout: Seconds = _setting(
-        3.0, "A session that has not acknowledged a written outcome is pinged after this."
-    )
-    client_receipt_timeout: Seconds = _setting(
-        10.0, "A session that stays silent this long after an outcome is cut; it may resume."
-    )
     session_retention: Seconds = _setting(
         600.0, "How long a session without a connection may be resumed."
+    )
+    client_receipt_timeout: Seconds = _setting(
+        lambda c: min(10.0, c.session_retention / 2),
+        "A session that stays silent this long after an outcome is cut; it may resume.",
+    )
+    client_probe_timeout: Seconds = _setting(
+        lambda c: min(3.0, c.client_receipt_timeout * 0.3),
+        "A session that has not acknowledged a written outcome is pinged after this.",
     )
     client_backoff_max: Seconds = _setting(
         30.0, "Longest pause between a client's attempts to connect."
@@ -100,6 +116,22 @@ class Config:
     utterances_remembered_max: Count = _setting(
         10_000, "Utterance indexes remembered per session, so that none runs twice."
     )
+
+    # -- connections ------------------------------------------------------------
+    handshake_timeout: Seconds = _setting(5.0, "From TCP accept to a complete request head.")
+    hello_timeout: Seconds = _setting(5.0, "From the upgrade to session_init or node_register.")
+    close_timeout: Seconds = _setting(2.0, "How long a peer may take to answer our close frame.")
+    write_timeout: Seconds = _setting(5.0, "A write that makes no progress for this long is cut.")
+    ping_interval: Seconds = _setting(10.0, "Silence after which a connection is pinged.")
+    pong_timeout: Seconds = _setting(
+        lambda c: min(5.0, c.client_receipt_timeout / 2),
+        "Silence after a ping that ends the connection.",
+    )
+    stall_threshold: Seconds = _setting(
+        1.0, "If our own process slept this much too long, peers get one more heartbeat."
+    )
+    http_idle_timeout: Seconds = _setting(60.0, "Idle time of a kept-alive HTTP connection.")
+    drain_timeout: Seconds = _setting(30.0, "How long running work may finish after SIGTERM.")
 
     # -- bounds -----------------------------------------------------------------
     connections_max: Count = _setting(20_000, "Connections of all kinds at one time.")
@@ -117,7 +149,8 @@ class Config:
         16 * 2**20, "Largest WebSocket message; a larger one closes its connection with 1009."
     )
     audio_chars_max: Count = _setting(
-        8 * 2**20, "Longest base64 audio of an utterance; a longer one is refused as TOO_LARGE."
+        lambda c: min(8 * 2**20, c.message_bytes_max // 2),
+        "Longest base64 audio of an utterance; a longer one is refused as TOO_LARGE.",
     )
     outbox_messages_max: Count = _setting(1024, "Messages waiting for one connection's writer.")
     outbox_bytes_max: Bytes = _setting(
@@ -135,29 +168,24 @@ class Config:
             raise ConfigError("; ".join(problems))
 
 
-# Each row: the lesser, by what factor or addend, the greater, and why it must be so.
 def inconsistencies(config: Config) -> list[str]:
     """Sentences that say which settings clash; empty when the set is consistent."""
-    problems = [
-        f"{field.name} must be {'0 or more' if field.name in _MAY_BE_ZERO else 'more than 0'}, "
-        f"not {value}"
-        for field in attrs.fields(Config)
-        if isinstance(value := getattr(config, field.name), int | float)
-        and not (value > 0 or (value == 0 and field.name in _MAY_BE_ZERO))
-    ]
+    problems = _not_positive(config)
     if not 0 <= config.port <= 65535:
         problems.append(f"port must be 0 to 65535, not {config.port}")
-    if config.journal != "memory":
-        problems.append(f"journal must be 'memory', not {config.journal!r}")
     if config.log_level not in ("debug", "info", "warning", "error"):
-        problems.append(f"log_level must be debug, info, warning or error, not {config.log_level!r}")
+        problems.append(
+            f"log_level must be debug, info, warning or error, not {config.log_level!r}"
+        )
 
     def below(less: str, more: str, why: str) -> None:
         a, b = getattr(config, less), getattr(config, more)
         if not a < b:
             problems.append(f"{less} ({a:g}) must be less than {more} ({b:g}): {why}")
 
-    below("node_receipt_timeout", "dispatched_timeout", "a lost assignment must leave time to retry")
+    below(
+        "node_receipt_timeout", "dispatched_timeout", "a lost assignment must leave time to retry"
+    )
     below("heartbeat_interval", "node_suspect_timeout", "one late heartbeat is no suspicion")
     below("node_suspect_timeout", "node_dead_timeout", "a node is suspected before it is given up")
     below("pong_timeout", "client_receipt_timeout", "a live peer answers a ping before it is cut")
@@ -176,3 +204,57 @@ def inconsistencies(config: Config) -> list[str]:
 
 
 _MAY_BE_ZERO = ("port", "dispatched_timeout_per_audio")
+
+
+def _not_positive(settings: Any) -> list[str]:
+    return [
+        f"{field.name} must be {'0 or more' if field.name in _MAY_BE_ZERO else 'more than 0'}, "
+        f"not {value}"
+        for field in attrs.fields(type(settings))
+        if isinstance(value := getattr(settings, field.name), int | float)
+        and not (value > 0 or (value == 0 and field.name in _MAY_BE_ZERO))
+    ]
+
+
+def _positive(settings: Any) -> None:
+    if problems := _not_positive(settings):
+        raise ConfigError("; ".join(problems))
+
+
+@attrs.frozen(kw_only=True)
+class NodeConfig:
+    """The settings of a node: where its scheduler is, and how much it takes on."""
+
+    url: str = _setting("ws://127.0.0.1:5010", "The scheduler's address (ws:// or wss://).")
+    slots: Count = _setting(2, "Jobs run at the same time.")
+    node_id: str = _setting("", "A name that survives restarts; empty lets the scheduler give one.")
+    log_level: str = _setting("info", "Least severe log line shown: debug, info, warning or error.")
+    connect_timeout: Seconds = _setting(5.0, "How long one attempt to connect may take.")
+    backoff_first: Seconds = _setting(0.5, "Ceiling of the first pause between attempts.")
+    backoff_max: Seconds = _setting(5.0, "Ceiling of every pause between attempts.")
+    drain_timeout: Seconds = _setting(30.0, "How long running jobs may finish after SIGTERM.")
+    results_kept_max: Count = _setting(
+        256, "Finished results kept until the scheduler has receipted them."
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse values that cannot work."""
+        _positive(self)
+
+
+@attrs.frozen(kw_only=True)
+class ClientConfig:
+    """The settings of a client's connection."""
+
+    connect_timeout: Seconds = _setting(5.0, "How long one attempt to connect may take.")
+    backoff_first: Seconds = _setting(0.5, "Ceiling of the first pause between attempts.")
+    backoff_max: Seconds = _setting(30.0, "Ceiling of every pause between attempts.")
+    welcome_timeout: Seconds = _setting(5.0, "From the upgrade to session_init_ack.")
+    events_max: Count = _setting(
+        1024, "Events kept for a reader that is slow; older ones go first."
+    )
+    utterances_open_max: Count = _setting(64, "Utterances without an outcome at one time.")
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse values that cannot work."""
+        _positive(self)

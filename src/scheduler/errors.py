@@ -6,6 +6,7 @@
     ├── Refused              the scheduler said no to a request (code, retryable)
     ├── ConnectionLost       the conversation is over (code, reason, may reconnect)
     ├── TranslationFailed    the job's outcome is a failure (reason, code, hint)
+    ├── StageFailed          a job failed on its node (stage, code, retryable)
     └── EngineUnavailable    a node's engine is missing or broken (hint: how to mend it)
 
 Mistakes of the programmer are plain ``TypeError``, ``ValueError`` and ``AssertionError``.
@@ -58,6 +59,16 @@ class TranslationFailed(SchedulerError):
         self.reason = reason
         self.code = code
         self.hint = hint
+
+
+class StageFailed(SchedulerError):
+    """A stage of a node's pipeline failed; ``code`` is one of :class:`Code`."""
+
+    def __init__(self, stage: str, code: str, message: str, *, retryable: bool) -> None:
+        super().__init__(f"{stage}: {message}")
+        self.stage = stage
+        self.code = code
+        self.retryable = retryable
 
 
 class EngineUnavailable(SchedulerError):
@@ -136,4 +147,5 @@ class Close(enum.Enum):
 
 def may_reconnect(code: int | None) -> bool:
     """Whether a peer closed with ``code`` should connect again (``None``: the link broke)."""
-    return code is None or not (4500 <= code <= 4999 or code == Close.POLICY.code)
+    hopeless = (Close.POLICY.code, Close.TOO_LARGE.code)
+    return code is None or not (4500 <= code <= 4999 or code in hopeless)

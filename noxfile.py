@@ -1,0 +1,72 @@
+"""The checks of this project, each a session. `nox -l` lists them, `nox` runs them all.
+
+`nox` gives each session an environment of its own. `scripts/test` prepares one environment for
+all of them and runs `nox --no-venv` in it, which is quicker and does without the network.
+"""
+
+import hashlib
+from pathlib import Path
+
+import nox
+import nox.virtualenv
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = True
+
+ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+CODE = ("src", "tests", "noxfile.py")
+DOC_TESTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_docs*.py"))
+
+
+def install(session: nox.Session, *groups: str, extras: str = "") -> None:
+    """Install this package and dependency groups, unless that was done for this pyproject.toml."""
+    if isinstance(session.virtualenv, nox.virtualenv.PassthroughEnv):
+        return  # --no-venv: whoever started nox has prepared the environment
+    wanted = hashlib.sha256(
+        (ROOT / "pyproject.toml").read_bytes() + repr((groups, extras)).encode()
+    ).hexdigest()
+    stamp = Path(session.virtualenv.location) / "installed-for"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    session.install("-e", f".{extras}", *nox.project.dependency_groups(PYPROJECT, *groups))
+    stamp.write_text(wanted)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments after -- go to pytest."""
+    install(session, "test", extras="[node]")
+    default = [f"--ignore={path}" for path in DOC_TESTS]  # the session `docs` has these
+    session.run("python", "-m", "pytest", *(session.posargs or default))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Look for mistakes and for uneven layout with ruff; `-- --fix` mends what can be mended."""
+    install(session, "lint")
+    session.run("ruff", "check", *session.posargs, *CODE)
+    session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check"]), *CODE)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check all types with mypy --strict, those of the tests and of this file included."""
+    install(session, "dev")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Check that imports point one way only."""
+    install(session, "layers")
+    session.run("lint-imports", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Check the documents: that links lead somewhere, and what else tests/test_docs* demand."""
+    install(session, "test")
+    session.run("python", "-m", "pytest", *(session.posargs or DOC_TESTS))

@@ -1,0 +1,195 @@
+"""Bringing outcomes back: in the order of acceptance, numbered, kept until received.
+
+The three words that must not be mixed up: an outcome is *owed* from the moment its turn
+has come; it is *written* when a live connection took its bytes; it is *delivered* only
+when the session acknowledged it. A session without receipts can never get further than
+*written*, and its outcome is let go there.
+"""
+
+import attrs
+
+from scheduler.core.events import Timer
+from scheduler.core.job import Job, Outcome, OutcomeKind
+from scheduler.core.session import OwedOutcome, Session
+from scheduler.core.state import Step
+from scheduler.core.states import JobState, Move
+from scheduler.wire.session import MissingResult, TranslationResult, UiEvent
+
+OUTCOME_OVERHEAD_BYTES = 512
+"""What an outcome counts against retention besides its texts and audio."""
+
+
+def release(step: Step, session: Session) -> None:
+    """Number and send every finished outcome whose turn has come.
+
+    Nothing waits for a timer here: the head of the line ends by its own deadline.
+    """
+    while session.order and session.order[0].outcome is not None:
+        job = session.order.popleft()
+        assert job.outcome is not None
+        _owe(step, session, job, job.outcome)
+    _bound(step, session)
+
+
+def _owe(step: Step, session: Session, job: Job, outcome: Outcome) -> None:
+    job.seq, session.next_seq = session.next_seq, session.next_seq + 1
+    message = attrs.evolve(outcome.message, seq=job.seq)
+    owed = OwedOutcome(
+        seq=job.seq, job_id=job.job_id, message=message, size_bytes=_size_bytes(message)
+    )
+    session.owed[owed.seq] = owed
+    session.owed_bytes += owed.size_bytes
+    step.state.owed_bytes += owed.size_bytes
+    if outcome.kind.is_failure and not session.receipts:
+        tell(step, session, job, "ERROR", error_code=outcome.code, hint=outcome.hint)
+    _send(step, session, owed)
+
+
+def _send(step: Step, session: Session, owed: OwedOutcome) -> None:
+    if session.connection is not None:
+        session.sent_seq = max(session.sent_seq, owed.seq)
+        step.send(session.connection, owed.message, seq=owed.seq)
+
+
+def _size_bytes(message: TranslationResult | MissingResult) -> int:
+    if isinstance(message, MissingResult):
+        return OUTCOME_OVERHEAD_BYTES
+    contents = (message.text_asr, message.text_translated, message.tts_audio)
+    return OUTCOME_OVERHEAD_BYTES + sum(len(part) for part in contents if part)
+
+
+def replay(step: Step, session: Session) -> None:
+    """Send everything owed again, oldest first: the session has a new connection."""
+    for owed in session.owed.values():
+        _send(step, session, owed)
+
+
+def written(step: Step, session: Session, seq: int) -> None:
+    """The session's current connection took the whole outcome."""
+    owed = session.owed.get(seq)
+    if owed is None:  # acknowledged already: the peer was quicker than our own note
+        return
+    job = step.state.jobs.get(owed.job_id)
+    if job is not None and not owed.dropped:
+        job.move(Move.WRITE, step.now, "scheduler", connection=session.connection, seq=seq)
+        step.note("written", job, seq=seq, connection=session.connection)
+    if not session.receipts:
+        _let_go(step, session, owed)
+
+
+def acknowledged(step: Step, session: Session, seq: int) -> bool:
+    """The session has every outcome up to ``seq``. Only moves forward.
+
+    False, and nothing changed, if that is beyond anything that was ever sent.
+    """
+    if seq > session.sent_seq:
+        return False
+    if seq <= session.acked_seq:
+        step.note("stale", input="result_ack", session_id=session.session_id, seq=seq)
+        return True
+    session.acked_seq = seq
+    for owed in [o for o in session.owed.values() if o.seq <= seq]:
+        _let_go(step, session, owed)
+        job = step.state.jobs.get(owed.job_id)
+        if job is not None and not owed.dropped:
+            job.move(Move.ACKNOWLEDGE, step.now, session.session_id, seq=owed.seq)
+            step.note("delivered", job, seq=owed.seq, seconds=round(step.now - job.accepted_at, 3))
+    return True
+
+
+def _let_go(step: Step, session: Session, owed: OwedOutcome) -> None:
+    del session.owed[owed.seq]
+    session.owed_bytes -= owed.size_bytes
+    step.state.owed_bytes -= owed.size_bytes
+
+
+def _bound(step: Step, session: Session) -> None:
+    """Give up the oldest contents beyond what may be kept; each leaves a visible gap."""
+    while session.owed_bytes > step.config.retained_bytes_max and _drop_oldest(step, session):
+        pass
+    while step.state.owed_bytes > step.config.retained_total_bytes_max:
+        largest = max(step.state.sessions.values(), key=lambda s: s.owed_bytes)
+        if not _drop_oldest(step, largest):
+            break
+
+
+def _drop_oldest(step: Step, session: Session) -> bool:
+    kept = (o for o in session.owed.values() if isinstance(o.message, TranslationResult))
+    owed = next(kept, None)
+    if owed is None:
+        return False
+    freed = owed.size_bytes - OUTCOME_OVERHEAD_BYTES
+    owed.message = MissingResult(
+        session_id=session.session_id,
+        utterance_index=owed.message.utterance_index,
+        reason="gap",
+        created_at_ms=step.unix_ms,
+        trace_id=owed.message.trace_id,
+        job_id=owed.job_id,
+        seq=owed.seq,
+        hint="the result was not fetched while it could be kept",
+    )
+    owed.size_bytes, owed.dropped = OUTCOME_OVERHEAD_BYTES, True
+    session.owed_bytes -= freed
+    step.state.owed_bytes -= freed
+    expire(step, owed.job_id, "retention")
+    return True
+
+
+def expire(step: Step, job_id: str, why: str) -> None:
+    """Record that an outcome will not be fetched any more."""
+    job = step.state.jobs.get(job_id)
+    if job is not None and job.state in (JobState.FINISHED, JobState.WRITTEN):
+        job.move(Move.EXPIRE, step.now, "scheduler", why=why)
+        step.note("expired", job, why=why)
+
+
+def forget(step: Step, session: Session, why: str) -> None:
+    """The session is over: what it is still owed expires, visibly."""
+    for owed in list(session.owed.values()):
+        expire(step, owed.job_id, why)
+        _let_go(step, session, owed)
+    step.clear_timer(Timer("session", session.session_id))
+
+
+def tell(
+    step: Step,
+    session: Session,
+    job: Job,
+    event: str,
+    *,
+    error_code: str | None = None,
+    hint: str | None = None,
+) -> None:
+    """Tell the session how its job is getting on. May be dropped; is never an outcome."""
+    step.send(
+        session.connection,
+        UiEvent(
+            trace_id=job.trace_id,
+            session_id=session.session_id,
+            job_id=job.job_id,
+            utterance_index=job.utterance_index,
+            event=event,  # type: ignore[arg-type]  # the callers' words are those of the wire
+            status="error" if event == "ERROR" else "ok",
+            elapsed_ms=int((step.now - job.accepted_at) * 1000),
+            error_code=error_code,
+            hint=hint,
+        ),
+        droppable=event != "ERROR",
+    )
+
+
+def missing(
+    step: Step, job: Job, kind: OutcomeKind, code: str | None, hint: str | None
+) -> MissingResult:
+    """The message of an outcome without content."""
+    return MissingResult(
+        session_id=job.session_id,
+        utterance_index=job.utterance_index,
+        reason=str(kind),
+        created_at_ms=step.unix_ms,
+        trace_id=job.trace_id,
+        job_id=job.job_id,
+        code=code,
+        hint=hint,
+    )

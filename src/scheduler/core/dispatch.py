@@ -1,0 +1,268 @@
+"""Giving jobs to nodes, taking them back, and settling them once and for all."""
+
+from collections import OrderedDict
+
+from scheduler.core import delivery
+from scheduler.core.events import Timer
+from scheduler.core.job import Attempt, Job, Outcome, OutcomeKind
+from scheduler.core.node import Node
+from scheduler.core.placement import feasible, select, unable, why_waiting
+from scheduler.core.state import Step
+from scheduler.core.states import Move
+from scheduler.errors import Code
+from scheduler.wire import node as to_node
+from scheduler.wire.common import Pipeline
+from scheduler.wire.session import MissingResult, TranslationResult
+
+
+def place(step: Step, job: Job, *, at_front: bool = False) -> None:
+    """Assign a pending job to the best node, or let it wait and say why."""
+    affine = step.state.sessions[job.session_id].affine_node
+    node, rejections = select(job, step.state.nodes.values(), affine)
+    if node is not None:
+        _assign(step, job, node)
+        return
+    queue = step.state.waiting.setdefault(job.need, OrderedDict())
+    queue[job.job_id] = job
+    if at_front:
+        queue.move_to_end(job.job_id, last=False)
+    job.deadline = step.now + step.config.pending_timeout
+    if job.overall_deadline is not None:
+        job.deadline = min(job.deadline, job.overall_deadline)
+    step.set_timer(_timer(job), job.deadline)
+    reason = why_waiting(job.need, rejections)
+    step.state.waiting_because[job.need] = reason
+    _say_waiting(step, job, reason)
+
+
+def _say_waiting(step: Step, job: Job, reason: tuple[str, str]) -> None:
+    job.waiting_because, text = reason
+    job.tell(step.now, "waiting", "scheduler", why=job.waiting_because)
+    step.note("waiting", job, why=job.waiting_because)
+    left = max(0.0, job.deadline - step.now)
+    session = step.state.sessions[job.session_id]
+    delivery.tell(step, session, job, "WAITING", hint=f"{text}; waiting up to {left:.3g} s")
+
+
+def _unqueue(step: Step, job: Job) -> None:
+    queue = step.state.waiting[job.need]
+    del queue[job.job_id]
+    if not queue:
+        del step.state.waiting[job.need], step.state.waiting_because[job.need]
+
+
+def fill(step: Step, node: Node) -> None:
+    """Give a node's free slots to the jobs that wait for it, the oldest first."""
+    while node.free > 0 and (job := _oldest_for(step, node)) is not None:
+        _unqueue(step, job)
+        _assign(step, job, node)
+
+
+def _oldest_for(step: Step, node: Node) -> Job | None:
+    heads = (
+        next((job for job in queue.values() if feasible(job, node) is None), None)
+        for need, queue in step.state.waiting.items()
+        if unable(need, node.abilities) is None
+    )
+    return min((job for job in heads if job), key=lambda job: job.order, default=None)
+
+
+def reconsider(step: Step, node: Node | None = None) -> None:
+    """What a node can do has changed: use it, then tell who still waits if the reason differs."""
+    if node is not None:
+        fill(step, node)
+    for need, queue in list(step.state.waiting.items()):
+        _, rejections = select(next(iter(queue.values())), step.state.nodes.values(), None)
+        reason = why_waiting(need, rejections)
+        if reason[0] != step.state.waiting_because[need][0]:
+            step.state.waiting_because[need] = reason
+            for job in queue.values():
+                _say_waiting(step, job, reason)
+
+
+def _assign(step: Step, job: Job, node: Node) -> None:
+    """Reserve the slot first, then ask the node."""
+    attempt = Attempt(
+        number=len(job.attempts) + 1,
+        node_id=node.node_id,
+        connection=node.connection,
+        assigned_at=step.now,
+    )
+    job.attempts.append(attempt)
+    node.running[job.job_id] = attempt.number
+    job.waiting_because = None
+    job.move(Move.ASSIGN, step.now, "scheduler", attempt=attempt.number, node_id=node.node_id)
+    if job.overall_deadline is None:
+        job.overall_deadline = step.now + dispatched_timeout(step, job)
+    job.deadline = job.overall_deadline
+    if node.receipts:
+        job.deadline = min(job.deadline, step.now + step.config.node_receipt_timeout)
+    step.set_timer(_timer(job), job.deadline)
+    session = step.state.sessions[job.session_id]
+    session.affine_node = node.node_id
+    step.send(node.connection, _assignment(step, job, attempt.number))
+    step.note("assigned", job, attempt=attempt.number, node_id=node.node_id)
+    delivery.tell(step, session, job, "DISPATCHED")
+
+
+def dispatched_timeout(step: Step, job: Job) -> float:
+    """Seconds from the first assignment; grows with the audio if the settings say so."""
+    config, utterance = step.config, job.utterance
+    assert utterance is not None
+    seconds = len(utterance.audio) * 3 / 4 / 2 / max(1, utterance.sample_rate)
+    grown = config.dispatched_timeout + config.dispatched_timeout_per_audio * seconds
+    return min(grown, config.dispatched_timeout_max)
+
+
+def _assignment(step: Step, job: Job, attempt: int) -> to_node.JobAssign:
+    said, services = job.utterance, job.need.services
+    assert said is not None
+    assert job.overall_deadline is not None
+    return to_node.JobAssign(
+        job_id=job.job_id,
+        attempt_id=attempt,
+        session_id=job.session_id,
+        utterance_index=job.utterance_index,
+        src_lang=said.src_lang,
+        tgt_lang=said.tgt_lang,
+        dialect=said.dialect,
+        features=said.features,
+        pipeline=Pipeline(
+            use_asr="asr" in services,
+            use_nmt="nmt" in services,
+            use_tts="tts" in services,
+            use_semantic="semantic" in services,
+            use_tone="tone" in services,
+        ),
+        audio=said.audio,
+        audio_format=said.audio_format,
+        sample_rate=said.sample_rate,
+        mode=said.mode,
+        lang_a=said.lang_a,
+        lang_b=said.lang_b,
+        auto_langs=said.auto_langs,
+        enable_streaming_asr=said.enable_streaming_asr,
+        partial_update_interval_ms=said.partial_update_interval_ms,
+        trace_id=job.trace_id,
+        is_manual_cut=True if said.manual_cut else None,
+        deadline_ms=max(0, int((job.overall_deadline - step.now) * 1000)),
+    )
+
+
+def received(step: Step, job: Job) -> None:
+    """The node has the assignment: its receipt timer gives way to the overall deadline."""
+    assert job.overall_deadline is not None
+    if job.deadline != job.overall_deadline:
+        job.deadline = job.overall_deadline
+        step.set_timer(_timer(job), job.deadline)
+
+
+def lose(
+    step: Step, job: Job, why: str, *, code: str | None = None, hint: str | None = None
+) -> None:
+    """The current attempt is over without a result: the next one, if there may be one."""
+    attempt = job.attempt
+    assert attempt is not None
+    node = _free_slot(step, job, attempt, why)
+    step.note("attempt_lost", job, attempt=attempt.number, node_id=attempt.node_id, why=why)
+    if len(job.attempts) >= step.config.attempts_max:
+        finish(step, job, OutcomeKind.NODE_FAILED, actor=attempt.node_id, code=code, hint=hint)
+    else:
+        job.move(Move.LOSE, step.now, attempt.node_id, attempt=attempt.number, why=why)
+        place(step, job, at_front=True)
+    if node is not None:
+        fill(step, node)
+
+
+def _free_slot(step: Step, job: Job, attempt: Attempt, end: str) -> Node | None:
+    """End the attempt and give back its slot; the node if it is still there."""
+    attempt.ended_at, attempt.end = step.now, end
+    node = step.state.nodes.get(attempt.node_id)
+    if node is None or node.running.pop(job.job_id, None) is None:
+        return None
+    return node
+
+
+def expired(step: Step, job: Job) -> None:
+    """The job's timer has run out. Looks at the job as it is now, not as it was."""
+    if not job.live or step.now < job.deadline:
+        return
+    attempt = job.attempt
+    overall = job.overall_deadline
+    if attempt is None and (overall is None or step.now < overall):
+        text = step.state.waiting_because[job.need][1]
+        hint = f"no node took the job within {step.config.pending_timeout:g} s: {text}"
+        finish(
+            step,
+            job,
+            OutcomeKind.NO_NODE,
+            actor="scheduler",
+            code=Code.NO_AVAILABLE_NODE,
+            hint=hint,
+        )
+    elif attempt is not None and overall is not None and step.now < overall:
+        node = step.state.nodes[attempt.node_id]
+        node.setbacks += 1
+        cancel_at_node(step, job, attempt, "no_receipt")
+        lose(step, job, "no_receipt", hint=f"{node.node_id} did not receipt the job in time")
+    else:
+        spent = step.now - job.attempts[0].assigned_at
+        hint = f"no result within {spent:.3g} s of the first of {len(job.attempts)} attempts"
+        finish(step, job, OutcomeKind.TIMEOUT, actor="scheduler", code=Code.JOB_TIMEOUT, hint=hint)
+
+
+def finish(
+    step: Step,
+    job: Job,
+    kind: OutcomeKind,
+    *,
+    actor: str,
+    code: str | None = None,
+    hint: str | None = None,
+    result: TranslationResult | None = None,
+) -> None:
+    """Settle a job: the one place where an outcome is decided.
+
+    The table has no second ``finish``, so whoever comes later has to be turned away
+    before: by :meth:`Job.is_current` for nodes, by :attr:`Job.live` for everybody else.
+    """
+    node = None
+    if (attempt := job.attempt) is not None:
+        if attempt.ended_at is None:
+            node = _free_slot(step, job, attempt, str(kind))
+        if kind in (OutcomeKind.TIMEOUT, OutcomeKind.CANCELLED):
+            cancel_at_node(step, job, attempt, str(kind))
+    else:
+        _unqueue(step, job)
+    if kind is OutcomeKind.NODE_FAILED:
+        code = code or Code.NODE_UNAVAILABLE
+    job.move(Move.FINISH, step.now, actor, outcome=str(kind))
+    message: TranslationResult | MissingResult = result or delivery.missing(
+        step, job, kind, code, hint
+    )
+    job.outcome = Outcome(kind=kind, at=step.now, message=message, code=code, hint=hint)
+    job.utterance, job.settled_at = None, step.now
+    step.clear_timer(_timer(job))
+    step.state.settled.append(job)
+    step.note(
+        "settled", job, outcome=str(kind), code=code, attempts=len(job.attempts),
+        seconds=round(step.now - job.accepted_at, 3),
+    )  # fmt: skip
+    delivery.release(step, step.state.sessions[job.session_id])
+    if node is not None:
+        fill(step, node)
+
+
+def cancel_at_node(step: Step, job: Job, attempt: Attempt, reason: str) -> None:
+    """Tell the node that this attempt is wanted no more."""
+    if attempt.connection in step.state.peers:
+        step.send(
+            attempt.connection,
+            to_node.JobCancel(
+                job_id=job.job_id, trace_id=job.trace_id, reason=reason, attempt_id=attempt.number
+            ),
+        )
+
+
+def _timer(job: Job) -> Timer:
+    return Timer("job", job.job_id)

@@ -1,0 +1,137 @@
+"""The engine: one synchronous function from an event to its effects.
+
+Because :meth:`Engine.handle` is not ``async``, nobody can run between a decision and its
+effects: there are no locks and no half-done states. It is deterministic: the same events
+at the same instants, with the same source of ids, give the same effects.
+"""
+
+from typing import assert_never
+
+from scheduler.config import Config
+from scheduler.core import dispatch, nodes, sessions
+from scheduler.core.check import check
+from scheduler.core.delivery import written
+from scheduler.core.events import (
+    DrainStarted,
+    Effect,
+    Event,
+    Expired,
+    Generation,
+    Heard,
+    Left,
+    NodeJoined,
+    Received,
+    SessionJoined,
+    Silent,
+    Timer,
+    Written,
+)
+from scheduler.core.node import Node
+from scheduler.core.session import Session
+from scheduler.core.snapshot import Snapshot
+from scheduler.core.state import Ids, State, Step
+from scheduler.wire.node import FromNode, NodeControl
+from scheduler.wire.session import FromSession
+
+
+class Engine:
+    """All decisions. ``epoch`` is Unix time minus monotonic time, both in seconds."""
+
+    def __init__(self, config: Config, ids: Ids, *, epoch: float = 0.0) -> None:
+        self._state = State(config=config, ids=ids, epoch=epoch)
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take one event at the instant ``now`` (monotonic seconds); the only mutator."""
+        step = Step(self._state, now)
+        _prune(step)
+        match event:
+            case SessionJoined():
+                sessions.join(step, event)
+            case NodeJoined():
+                nodes.join(step, event)
+            case Received():
+                _received(step, event.connection, event.message)
+            case Written():
+                peer = self._state.peers.get(event.connection)
+                if isinstance(peer, Session):
+                    written(step, peer, event.seq)
+            case Left():
+                _left(step, event)
+            case Silent() | Heard():
+                _suspect(step, event.connection, isinstance(event, Silent))
+            case Expired():
+                _expired(step, event.timer)
+            case DrainStarted():
+                _drain(step)
+            case _:
+                assert_never(event)
+        return step.effects
+
+    @property
+    def unfinished(self) -> int:
+        """How many accepted jobs have no outcome yet."""
+        return len(self._state.jobs) - len(self._state.settled)
+
+    def snapshot(self, now: float) -> Snapshot:
+        """A view for pages and programs, made of plain data."""
+        return Snapshot(self._state, now)
+
+    def check(self) -> None:
+        """Raise ``AssertionError`` with the story of the job if an invariant is broken."""
+        check(self._state)
+
+
+def _received(step: Step, connection: Generation, message: FromSession | FromNode) -> None:
+    """Whoever is no current peer any more is not heard: its successor speaks for it."""
+    peer = step.state.peers.get(connection)
+    if isinstance(peer, Session):
+        sessions.received(step, peer, message)  # type: ignore[arg-type]  # decoded for its role
+    elif isinstance(peer, Node):
+        nodes.received(step, peer, message)  # type: ignore[arg-type]  # decoded for its role
+    else:
+        step.note("stale", input=type(message).__name__, connection=connection)
+
+
+def _left(step: Step, event: Left) -> None:
+    peer = step.state.peers.pop(event.connection, None)
+    if isinstance(peer, Session):
+        sessions.left(step, peer, event)
+    elif isinstance(peer, Node):
+        nodes.left(step, peer, event)
+
+
+def _suspect(step: Step, connection: Generation, suspect: bool) -> None:
+    node = step.state.peers.get(connection)
+    if isinstance(node, Node) and node.suspect != suspect:
+        node.suspect = suspect
+        step.note("node_silent" if suspect else "node_heard", node_id=node.node_id)
+        dispatch.reconsider(step, node)
+
+
+def _expired(step: Step, timer: Timer) -> None:
+    if timer.kind == "job":
+        job = step.state.jobs.get(timer.key)
+        if job is not None:
+            dispatch.expired(step, job)
+    elif (session := step.state.sessions.get(timer.key)) and session.connection is None:
+        sessions.close(step, session, "not resumed in time")
+
+
+def _drain(step: Step) -> None:
+    """Nodes get no new work; sessions and what runs go on to their end."""
+    step.state.draining = True
+    step.note("drain_started", sessions=len(step.state.sessions))
+    for node in step.state.nodes.values():
+        node.draining = True
+        step.send(node.connection, NodeControl(command="drain", reason="the scheduler drains"))
+    dispatch.reconsider(step)
+
+
+def _prune(step: Step) -> None:
+    """Forget settled jobs that were readable for long enough and are owed to nobody."""
+    settled, config = step.state.settled, step.config
+    while settled and (
+        len(settled) > config.finished_jobs_max
+        or (settled[0].settled_at or 0.0) + config.finished_retention <= step.now
+    ):
+        step.state.jobs.pop(settled.popleft().job_id)

@@ -1,0 +1,152 @@
+"""What the engine is told (events) and what it wants done (effects).
+
+A connection is named by its *generation*: a number that the shell counts up and never
+uses twice. Whatever concerns a connection carries it, so that the end of an old
+connection can never touch its successor.
+"""
+
+from typing import Any, Literal
+
+import attrs
+
+from scheduler.errors import Close
+from scheduler.wire.node import FromNode, NodeRegister, ToNode
+from scheduler.wire.session import FromSession, SessionInit, ToSession
+
+Generation = int
+
+
+@attrs.frozen
+class Timer:
+    """The name of one deadline. There is at most one of each at any time."""
+
+    kind: Literal["job", "receipt", "session"]
+    key: str
+
+
+# -- events -----------------------------------------------------------------------
+
+
+@attrs.frozen
+class SessionJoined:
+    """A connection said ``session_init``, perhaps to resume a session."""
+
+    connection: Generation
+    hello: SessionInit
+
+
+@attrs.frozen
+class NodeJoined:
+    """A connection said ``node_register``."""
+
+    connection: Generation
+    hello: NodeRegister
+
+
+@attrs.frozen
+class Received:
+    """A joined peer sent a message."""
+
+    connection: Generation
+    message: FromSession | FromNode
+
+
+@attrs.frozen
+class Written:
+    """The outcome with this ``seq`` was handed whole to the operating system."""
+
+    connection: Generation
+    seq: int
+
+
+@attrs.frozen
+class Left:
+    """The connection has ended, however it ended."""
+
+    connection: Generation
+    close: Close
+
+
+@attrs.frozen
+class Silent:
+    """Nothing was heard from this node for the suspect timeout."""
+
+    connection: Generation
+
+
+@attrs.frozen
+class Heard:
+    """A silent node was heard again."""
+
+    connection: Generation
+
+
+@attrs.frozen
+class Expired:
+    """A timer that was set has run out."""
+
+    timer: Timer
+
+
+@attrs.frozen
+class DrainStarted:
+    """From now on no new work is accepted; what runs may finish."""
+
+
+Event = (
+    SessionJoined | NodeJoined | Received | Written | Left | Silent | Heard | Expired | DrainStarted
+)
+
+
+# -- effects ----------------------------------------------------------------------
+
+
+@attrs.frozen
+class Send:
+    """Put a message into the connection's outbox.
+
+    ``seq`` marks an outcome: the shell answers with :class:`Written` once it is out.
+    ``droppable`` marks what may be left out when the peer reads too slowly.
+    """
+
+    connection: Generation
+    message: ToSession | ToNode
+    seq: int | None = None
+    droppable: bool = False
+
+
+@attrs.frozen
+class End:
+    """Let the outbox drain, then close the connection with this reason."""
+
+    connection: Generation
+    close: Close
+
+
+@attrs.frozen
+class SetTimer:
+    """Tell :class:`Expired` at ``at`` (seconds, monotonic); replaces an earlier setting."""
+
+    timer: Timer
+    at: float
+
+
+@attrs.frozen
+class ClearTimer:
+    """Forget this timer if it is set."""
+
+    timer: Timer
+
+
+@attrs.frozen
+class Note:
+    """A fact worth recording: its name and the ids and details that belong to it.
+
+    Never holds speech, tokens or addresses, so that it may be logged as it is.
+    """
+
+    name: str
+    detail: dict[str, Any]
+
+
+Effect = Send | End | SetTimer | ClearTimer | Note

@@ -1,0 +1,100 @@
+"""A node as the scheduler knows it: what it can do, and which of its slots are taken."""
+
+from collections.abc import Iterable
+
+import attrs
+
+from scheduler.config import Config
+from scheduler.core.events import Generation
+from scheduler.core.placement import Abilities, abilities_of
+from scheduler.wire.common import Capability, InstalledService, LanguageCapabilities, ResourceUsage
+from scheduler.wire.node import NodeHeartbeat, NodeRegister
+
+
+@attrs.define(kw_only=True, eq=False)
+class Node:
+    """One registered node: exactly as long-lived as its connection.
+
+    ``running`` maps the id of each job that has its current attempt here to that
+    attempt's number; taken and free slots are derived from it and kept nowhere else.
+    """
+
+    node_id: str
+    connection: Generation
+    joined_at: float
+    order: int
+    hello: NodeRegister
+    slots: int
+    abilities: Abilities
+    capabilities: tuple[Capability, ...]
+    services: tuple[InstalledService, ...]
+    languages: LanguageCapabilities | None
+    usage: ResourceUsage | None = None
+    draining: bool = False
+    suspect: bool = False
+    setbacks: int = 0
+    completed: int = 0
+    running: dict[str, int] = attrs.Factory(dict)
+
+    @property
+    def receipts(self) -> bool:
+        """Whether this node receipts assignments and awaits receipts of its results."""
+        return bool(self.hello.receipts)
+
+    @property
+    def free(self) -> int:
+        """Slots that no current attempt takes."""
+        return self.slots - len(self.running)
+
+    @property
+    def status(self) -> str:
+        """One of the words of ``node_register_ack.status``."""
+        if self.draining:
+            return "draining"
+        if self.suspect or not all(c.ready for c in self.capabilities):
+            return "degraded"
+        return "ready"
+
+    def heard(self, beat: NodeHeartbeat) -> bool:
+        """Take over what a heartbeat says; True if what the node can do has changed."""
+        before = (self.abilities, self.draining)
+        self.usage = beat.resource_usage
+        self.draining = self.draining or bool(beat.draining)
+        self.services = beat.installed_services
+        if (beat.capability_by_type, beat.language_capabilities) != (
+            self.capabilities,
+            self.languages,
+        ):
+            self.capabilities = beat.capability_by_type
+            self.languages = beat.language_capabilities or self.languages
+            self.abilities = abilities_of(self.capabilities, self.languages)
+        return before != (self.abilities, self.draining)
+
+
+def new_node(
+    hello: NodeRegister,
+    node_id: str,
+    connection: Generation,
+    order: int,
+    now: float,
+    config: Config,
+) -> Node:
+    """The record of a node that has just registered. Slots are bounded by the settings."""
+    offered = hello.slots if hello.slots is not None else config.base_node_slots
+    return Node(
+        node_id=node_id,
+        connection=connection,
+        joined_at=now,
+        order=order,
+        hello=hello,
+        slots=max(0, min(offered, config.slots_per_node_max)),
+        abilities=abilities_of(hello.capability_by_type, hello.language_capabilities),
+        capabilities=hello.capability_by_type,
+        services=hello.installed_services or (),
+        languages=hello.language_capabilities,
+    )
+
+
+def in_flight_of(hello: NodeRegister) -> Iterable[tuple[str, int]]:
+    """The (job, attempt) pairs that a registering node still holds."""
+    return ((ref.job_id, ref.attempt_id) for ref in hello.in_flight or ())

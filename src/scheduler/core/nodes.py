@@ -1,0 +1,250 @@
+"""What nodes do: join (perhaps again), receipt, start, report, beat, leave."""
+
+from typing import Any
+
+import attrs
+
+from scheduler.core import delivery, dispatch
+from scheduler.core.events import Left, NodeJoined
+from scheduler.core.job import Job, OutcomeKind
+from scheduler.core.node import Node, in_flight_of, new_node
+from scheduler.core.placement import unable
+from scheduler.core.sessions import milliseconds
+from scheduler.core.state import Step
+from scheduler.core.states import JobState, Move
+from scheduler.errors import Close, Code
+from scheduler.wire import node as wire
+from scheduler.wire import session as to_session
+from scheduler.wire.common import Error, JobError, ServiceTimings
+
+FINAL_CODES = frozenset({Code.INVALID_MESSAGE, Code.UNSUPPORTED_FEATURE, Code.TOO_LARGE})
+"""Failures that another node would repeat; all others may be tried again."""
+
+
+def join(step: Step, event: NodeJoined) -> None:
+    """A node registers. A newer connection of the same node takes its place."""
+    state = step.state
+    if len(state.nodes) >= step.config.nodes_max:
+        step.send(event.connection, Error(code=Code.OVERLOADED, message="too many nodes"))
+        step.end(event.connection, Close.TRY_LATER)
+        return
+    node_id = event.hello.node_id or state.ids.node()
+    held = {job_id: attempt for job_id, attempt in in_flight_of(event.hello)}
+    old = state.nodes.pop(node_id, None)
+    state.nodes_joined += 1
+    node = new_node(
+        event.hello, node_id, event.connection, state.nodes_joined, step.now, step.config
+    )
+    node.draining = state.draining
+    state.nodes[node_id] = node
+    state.peers[event.connection] = node
+    step.send(node.connection, _welcome(step, node))
+    step.note("node_joined", node_id=node_id, slots=node.slots, connection=node.connection)
+    lost: list[Job] = []
+    if old is not None:
+        step.end(old.connection, Close.REPLACED)
+        lost = _take_over(step, old, node, held)
+    _cancel_strays(step, node, held)
+    for job in reversed(lost):
+        dispatch.lose(step, job, "node_restarted")
+    dispatch.reconsider(step, node)
+
+
+def _welcome(step: Step, node: Node) -> wire.NodeRegisterAck:
+    config = step.config
+    return wire.NodeRegisterAck(
+        node_id=node.node_id,
+        message="registered",
+        status=node.status,  # type: ignore[arg-type]  # Node.status speaks the wire's words
+        timers=milliseconds(
+            heartbeat=config.heartbeat_interval,
+            receipt=config.node_receipt_timeout,
+            result_stored=config.result_stored_timeout,
+            backoff_max=config.node_backoff_max,
+        ),
+        limits={"message_bytes_max": config.message_bytes_max, "slots": node.slots},
+    )
+
+
+def _take_over(step: Step, old: Node, node: Node, held: dict[str, int]) -> list[Job]:
+    """Move the attempts that the node still holds to its new connection; return the others."""
+    lost = []
+    for job_id, attempt in list(old.running.items()):
+        job = step.state.jobs[job_id]
+        assert job.attempt is not None
+        if held.get(job_id) == attempt:
+            del old.running[job_id]
+            node.running[job_id] = attempt
+            job.attempt.connection = node.connection
+            job.tell(step.now, "taken over", node.node_id, attempt=attempt)
+        else:
+            lost.append(job)
+    return sorted(lost, key=lambda job: job.order)
+
+
+def _cancel_strays(step: Step, node: Node, held: dict[str, int]) -> None:
+    """What the node still runs and nobody wants from it any more is cancelled there."""
+    for job_id, attempt in held.items():
+        if node.running.get(job_id) == attempt:
+            continue
+        message = wire.JobCancel(job_id=job_id, reason="not_current", attempt_id=attempt)
+        step.send(node.connection, message)
+
+
+def received(step: Step, node: Node, message: wire.FromNode) -> None:
+    """A message of a registered node. What names no current attempt of it changes nothing."""
+    match message:
+        case wire.NodeRegister():
+            text = "this connection is already registered"
+            step.send(node.connection, Error(code=Code.NODE_ID_CONFLICT, message=text))
+        case wire.NodeHeartbeat():
+            if node.heard(message):
+                dispatch.reconsider(step, node)
+        case wire.NodeError():
+            step.note("node_error", node_id=node.node_id, code=message.code)
+        case wire.JobResult():
+            _result(step, node, message)
+        case _:
+            _progress(step, node, message)
+
+
+def _progress(
+    step: Step,
+    node: Node,
+    message: wire.JobAck | wire.JobStarted | wire.JobProgress | wire.AsrPartial,
+) -> None:
+    job = step.state.jobs.get(message.job_id)
+    foreign = getattr(message, "node_id", node.node_id) != node.node_id
+    if job is None or foreign or not job.is_current(node.connection, message.attempt_id):
+        step.stale(type(message).__name__, job, node_id=node.node_id, attempt=message.attempt_id)
+        return
+    attempt, session = job.attempt, step.state.sessions[job.session_id]
+    assert attempt is not None
+    dispatch.received(step, job)
+    match message:
+        case wire.JobAck() if job.state is JobState.ASSIGNED:
+            attempt.received_at = step.now
+            job.move(Move.RECEIVE, step.now, node.node_id, attempt=attempt.number)
+            step.note("received", job, attempt=attempt.number, node_id=node.node_id)
+            delivery.tell(step, session, job, "NODE_ACCEPTED")
+        case wire.JobStarted() if job.state is not JobState.STARTED:
+            attempt.started_at = step.now
+            job.move(Move.START, step.now, node.node_id, attempt=attempt.number)
+            step.note("started", job, attempt=attempt.number, node_id=node.node_id)
+        case wire.AsrPartial():
+            step.send(
+                session.connection,
+                to_session.AsrPartial(
+                    session_id=job.session_id,
+                    utterance_index=job.utterance_index,
+                    job_id=job.job_id,
+                    text=message.text,
+                    is_final=message.is_final,
+                    trace_id=job.trace_id,
+                ),
+                droppable=True,
+            )
+
+
+def _result(step: Step, node: Node, result: wire.JobResult) -> None:
+    job = step.state.jobs.get(result.job_id)
+    if (
+        job is None
+        or result.node_id != node.node_id
+        or not job.is_current(node.connection, result.attempt_id)
+    ):
+        step.stale("job_result", job, node_id=node.node_id, attempt=result.attempt_id)
+        _receipt(step, node, result, "stored" if _settled_by(job, node, result) else "stale")
+        return
+    _receipt(step, node, result, "stored")
+    if result.success:
+        node.setbacks, node.completed = 0, node.completed + 1
+        message = _translation(job, result)
+        kind = OutcomeKind.TRANSLATED if message else OutcomeKind.SILENCE
+        dispatch.finish(step, job, kind, actor=node.node_id, result=message)
+        return
+    _failed(step, node, job, result.error)
+
+
+def _settled_by(job: Job | None, node: Node, result: wire.JobResult) -> bool:
+    """A repetition, because our receipt was lost, of the very result that was taken."""
+    if job is None or job.live or not job.attempts or job.outcome is None:
+        return False
+    last = job.attempts[-1]
+    taken = job.outcome.kind in (OutcomeKind.TRANSLATED, OutcomeKind.SILENCE)
+    return taken and (last.node_id, last.number) == (node.node_id, result.attempt_id)
+
+
+def _receipt(step: Step, node: Node, result: wire.JobResult, status: Any) -> None:
+    if node.receipts:
+        step.send(
+            node.connection,
+            wire.JobResultAck(job_id=result.job_id, attempt_id=result.attempt_id, status=status),
+        )
+
+
+def _failed(step: Step, node: Node, job: Job, error: JobError | None) -> None:
+    """A node reports a failure: another try if that can help, else the outcome."""
+    node.setbacks += 1
+    code = error.code if error else str(Code.PROCESSING_ERROR)
+    hint = f"{node.node_id}: {error.message[:200]}" if error else f"{node.node_id} failed"
+    retryable = code not in FINAL_CODES
+    if error is not None and error.retryable is not None:
+        retryable = error.retryable
+    others = any(
+        unable(job.need, other.abilities) is None
+        for other in step.state.nodes.values()
+        if other is not node and not other.draining
+    )
+    if retryable and (others or node.receipts):
+        dispatch.lose(step, job, "failed", code=code, hint=hint)
+    else:
+        dispatch.finish(
+            step, job, OutcomeKind.NODE_FAILED, actor=node.node_id, code=code, hint=hint
+        )
+
+
+def _translation(job: Job, result: wire.JobResult) -> to_session.TranslationResult | None:
+    """The outcome for the session; None if the node heard only silence.
+
+    The session id and index are the job's own: those a node names are not trusted.
+    """
+    if not (result.text_asr or result.text_translated or result.tts_audio):
+        return None
+    copied = ("asr_quality_level", "reason_codes", "quality_score", "rerun_count", "segments_meta")
+    return to_session.TranslationResult(
+        session_id=job.session_id,
+        utterance_index=job.utterance_index,
+        job_id=job.job_id,
+        text_asr=result.text_asr or "",
+        text_translated=result.text_translated or "",
+        tts_audio=result.tts_audio or "",
+        tts_format=result.tts_format or "wav",
+        trace_id=job.trace_id,
+        extra=result.extra,
+        group_id=job.job_id,
+        part_index=0,
+        service_timings=_timings(result.extra),
+        **{name: getattr(result, name) for name in copied},
+    )
+
+
+def _timings(extra: dict[str, Any] | None) -> ServiceTimings | None:
+    said = extra.get("service_timings") if extra else None
+    if not isinstance(said, dict):
+        return None
+    names = {field.name for field in attrs.fields(ServiceTimings)}
+    return ServiceTimings(**{k: v for k, v in said.items() if k in names and type(v) is int})
+
+
+def left(step: Step, node: Node, event: Left) -> None:
+    """A node's connection has ended: its jobs go to their next attempt in this instant."""
+    del step.state.nodes[node.node_id]
+    step.note(
+        "node_left", node_id=node.node_id, connection=event.connection, why=event.close.text,
+        jobs=len(node.running),
+    )  # fmt: skip
+    jobs = sorted((step.state.jobs[job_id] for job_id in node.running), key=lambda job: job.order)
+    for job in reversed(jobs):
+        dispatch.lose(step, job, "node_left", hint=f"{node.node_id} disconnected")
+    dispatch.reconsider(step)

@@ -1,0 +1,54 @@
+"""A session as the scheduler knows it: the order of its jobs and the outcomes it is owed."""
+
+from collections import OrderedDict, deque
+
+import attrs
+
+from scheduler.core.events import Generation
+from scheduler.core.job import Job
+from scheduler.wire.session import MissingResult, SessionInit, TranslationResult
+
+
+@attrs.define(kw_only=True)
+class OwedOutcome:
+    """An outcome that has its ``seq`` and is not known to be received.
+
+    ``size_bytes`` is what it counts against retention. ``dropped`` marks one whose
+    content was given up; its message is then a ``gap``.
+    """
+
+    seq: int
+    job_id: str
+    message: TranslationResult | MissingResult
+    size_bytes: int
+    dropped: bool = False
+
+
+@attrs.define(kw_only=True, eq=False)
+class Session:
+    """One person's conversation. It may outlive its connections if it can resume.
+
+    ``order`` holds the accepted jobs whose outcome has not had its turn; ``owed`` the
+    outcomes that had, by ``seq``, oldest first. ``sent_seq`` is the highest that was ever
+    handed to a connection: nothing above it can have been received.
+    """
+
+    session_id: str
+    resume_token: str
+    hello: SessionInit
+    trace_id: str
+    joined_at: float
+    connection: Generation | None
+    order: deque[Job] = attrs.Factory(deque)
+    owed: OrderedDict[int, OwedOutcome] = attrs.Factory(OrderedDict)
+    owed_bytes: int = 0
+    next_seq: int = 1
+    sent_seq: int = 0
+    acked_seq: int = 0
+    by_index: OrderedDict[int, str] = attrs.Factory(OrderedDict)
+    affine_node: str | None = None
+
+    @property
+    def receipts(self) -> bool:
+        """Whether this session acknowledges outcomes, and may therefore resume."""
+        return bool(self.hello.receipts)

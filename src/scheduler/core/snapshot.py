@@ -1,0 +1,148 @@
+"""Views of the state for pages and programs: plain data, ready to be made JSON.
+
+Holds ids, states, counts and times; never speech, tokens or addresses. Instants are
+Unix milliseconds, durations milliseconds.
+"""
+
+from collections import Counter
+from typing import Any
+
+from scheduler.core.job import Attempt, Job
+from scheduler.core.node import Node
+from scheduler.core.session import Session
+from scheduler.core.state import State
+
+LISTED_MAX = 1000
+
+
+class Snapshot:
+    """What can be read of the state at the instant ``now``."""
+
+    def __init__(self, state: State, now: float) -> None:
+        self._state = state
+        self._now = now
+
+    @property
+    def draining(self) -> bool:
+        """Whether new work is refused."""
+        return self._state.draining
+
+    def stats(self) -> dict[str, Any]:
+        """Numbers, each derived from the records or from the facts noted so far."""
+        state = self._state
+        by_state = Counter(str(job.state) for job in state.jobs.values())
+        connected = sum(s.connection is not None for s in state.sessions.values())
+        return {
+            "sessions": {"total": len(state.sessions), "connected": connected},
+            "nodes": {
+                "total": len(state.nodes),
+                "slots": sum(n.slots for n in state.nodes.values()),
+                "slots_free": sum(n.free for n in state.nodes.values()),
+            },
+            "jobs": {
+                "waiting": state.jobs_waiting,
+                "running": sum(len(n.running) for n in state.nodes.values()),
+                "by_state": dict(sorted(by_state.items())),
+                "owed_outcomes": sum(len(s.owed) for s in state.sessions.values()),
+                "owed_bytes": state.owed_bytes,
+            },
+            "facts": dict(sorted(state.counts.items())),
+            "draining": state.draining,
+        }
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """Every registered node, what it can do and why it may not be used."""
+        return [self._node(node) for node in list(self._state.nodes.values())[:LISTED_MAX]]
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Every session, connected or resumable."""
+        known = list(self._state.sessions.values())[:LISTED_MAX]
+        return [self._session(session) for session in known]
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The newest jobs, live or settled, without their stories."""
+        newest = list(self._state.jobs.values())[-LISTED_MAX:]
+        return [self._job(job) for job in reversed(newest)]
+
+    def job(self, job_id: str) -> dict[str, Any] | None:
+        """One job with its attempts and its story; None if it is not (or no longer) known."""
+        job = self._state.jobs.get(job_id)
+        if job is None:
+            return None
+        story = [
+            {"at_ms": self._unix_ms(line.at), "what": line.what, "actor": line.actor, **line.detail}
+            for line in job.story
+        ]
+        return {**self._job(job), "story": story}
+
+    def _unix_ms(self, at: float | None) -> int | None:
+        return None if at is None else int((self._state.epoch + at) * 1000)
+
+    def _node(self, node: Node) -> dict[str, Any]:
+        languages = node.languages
+        return {
+            "node_id": node.node_id,
+            "status": node.status,
+            "joined_at_ms": self._unix_ms(node.joined_at),
+            "version": node.hello.version,
+            "platform": node.hello.platform,
+            "receipts": node.receipts,
+            "slots": node.slots,
+            "slots_free": node.free,
+            "running": sorted(node.running),
+            "completed": node.completed,
+            "setbacks": node.setbacks,
+            "capabilities": [
+                {"type": c.type, "ready": c.ready, "reason": c.reason} for c in node.capabilities
+            ],
+            "pairs": [
+                f"{p.src}-{p.tgt}" for p in (languages and languages.supported_language_pairs) or ()
+            ],
+        }
+
+    def _session(self, session: Session) -> dict[str, Any]:
+        return {
+            "session_id": session.session_id,
+            "connected": session.connection is not None,
+            "joined_at_ms": self._unix_ms(session.joined_at),
+            "platform": session.hello.platform,
+            "src_lang": session.hello.src_lang,
+            "tgt_lang": session.hello.tgt_lang,
+            "receipts": session.receipts,
+            "unfinished": len(session.order),
+            "owed": len(session.owed),
+            "acked_seq": session.acked_seq,
+        }
+
+    def _job(self, job: Job) -> dict[str, Any]:
+        outcome = job.outcome
+        return {
+            "job_id": job.job_id,
+            "session_id": job.session_id,
+            "utterance_index": job.utterance_index,
+            "trace_id": job.trace_id,
+            "state": str(job.state),
+            "need": job.need.text,
+            "accepted_at_ms": self._unix_ms(job.accepted_at),
+            "waiting_because": job.waiting_because,
+            "time_left_ms": int((job.deadline - self._now) * 1000) if job.live else None,
+            "node_id": job.attempts[-1].node_id if job.attempts else None,
+            "attempts": [self._attempt(attempt) for attempt in job.attempts],
+            "outcome": None if outcome is None else str(outcome.kind),
+            "code": None if outcome is None else outcome.code,
+            "hint": None if outcome is None else outcome.hint,
+            "settled_at_ms": self._unix_ms(job.settled_at),
+            "played_at_ms": self._unix_ms(job.played_at),
+            "seq": job.seq,
+        }
+
+    def _attempt(self, attempt: Attempt) -> dict[str, Any]:
+        return {
+            "attempt_id": attempt.number,
+            "node_id": attempt.node_id,
+            "assigned_at_ms": self._unix_ms(attempt.assigned_at),
+            "received_at_ms": self._unix_ms(attempt.received_at),
+            "started_at_ms": self._unix_ms(attempt.started_at),
+            "ended_at_ms": self._unix_ms(attempt.ended_at),
+            "end": attempt.end,
+        }

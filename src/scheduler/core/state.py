@@ -1,0 +1,136 @@
+"""Everything the engine knows, in one place, and the step that may change it."""
+
+from collections import Counter, OrderedDict, deque
+from typing import Any, Protocol
+
+import attrs
+
+from scheduler.config import Config
+from scheduler.core.events import (
+    ClearTimer,
+    Effect,
+    End,
+    Generation,
+    Note,
+    Send,
+    SetTimer,
+    Timer,
+)
+from scheduler.core.job import Job
+from scheduler.core.node import Node
+from scheduler.core.placement import Need
+from scheduler.core.session import Session
+from scheduler.errors import Close
+from scheduler.wire.node import ToNode
+from scheduler.wire.session import ToSession
+
+
+class Ids(Protocol):
+    """Where new names come from: the shell's entropy, or a test's counter."""
+
+    def session(self) -> str:
+        """A new session id; knowing it is needed to act for the session."""
+
+    def node(self) -> str:
+        """A new node id."""
+
+    def job(self) -> str:
+        """A new job id."""
+
+    def token(self) -> str:
+        """A new secret that allows a session to be resumed."""
+
+    def trace(self) -> str:
+        """A new trace id."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class State:
+    """Plain data. ``epoch`` is what must be added to monotonic seconds to get Unix time.
+
+    ``peers`` says what each live, joined connection is. ``waiting`` holds the pending jobs
+    by need, oldest first; an empty queue is removed. ``settled`` lists jobs in the order of
+    their outcomes, for pruning.
+    """
+
+    config: Config
+    ids: Ids
+    epoch: float
+    sessions: dict[str, Session] = attrs.Factory(dict)
+    nodes: dict[str, Node] = attrs.Factory(dict)
+    jobs: dict[str, Job] = attrs.Factory(dict)
+    peers: dict[Generation, Session | Node] = attrs.Factory(dict)
+    waiting: dict[Need, OrderedDict[str, Job]] = attrs.Factory(dict)
+    waiting_because: dict[Need, tuple[str, str]] = attrs.Factory(dict)
+    settled: deque[Job] = attrs.Factory(deque)
+    counts: Counter[str] = attrs.Factory(Counter)
+    owed_bytes: int = 0
+    jobs_accepted: int = 0
+    nodes_joined: int = 0
+    draining: bool = False
+
+    @property
+    def jobs_waiting(self) -> int:
+        """How many jobs wait for a slot."""
+        return sum(map(len, self.waiting.values()))
+
+
+@attrs.define(eq=False)
+class Step:
+    """One call of the engine: the state, the present instant, the effects so far.
+
+    Rooms of the engine are plain functions that take a step first. Every effect goes
+    through the methods below.
+    """
+
+    state: State
+    now: float
+    effects: list[Effect] = attrs.Factory(list)
+
+    @property
+    def config(self) -> Config:
+        """The settings."""
+        return self.state.config
+
+    @property
+    def unix_ms(self) -> int:
+        """The present instant for people and peers, in integer milliseconds."""
+        return int((self.state.epoch + self.now) * 1000)
+
+    def send(
+        self,
+        connection: Generation | None,
+        message: ToSession | ToNode,
+        *,
+        seq: int | None = None,
+        droppable: bool = False,
+    ) -> None:
+        """Send a message; without a connection there is nobody to send it to."""
+        if connection is not None:
+            self.effects.append(Send(connection, message, seq, droppable))
+
+    def end(self, connection: Generation, close: Close) -> None:
+        """Close a connection; what it still does is no concern of ours from here on."""
+        self.state.peers.pop(connection, None)
+        self.effects.append(End(connection, close))
+
+    def set_timer(self, timer: Timer, at: float) -> None:
+        """Ask for an :class:`~scheduler.core.events.Expired` at ``at``."""
+        self.effects.append(SetTimer(timer, at))
+
+    def clear_timer(self, timer: Timer) -> None:
+        """Take back a timer."""
+        self.effects.append(ClearTimer(timer))
+
+    def note(self, fact: str, job: Job | None = None, /, **detail: Any) -> None:
+        """Record a fact: counted, and written into the job's story if it names a job."""
+        self.state.counts[fact] += 1
+        if job is not None:
+            detail = {"session_id": job.session_id, "job_id": job.job_id, **detail}
+        self.effects.append(Note(fact, detail))
+
+    def stale(self, what: str, job: Job | None, /, **detail: Any) -> None:
+        """Record an input that names nothing current. It has changed nothing but this."""
+        if job is not None:
+            job.tell(self.now, "stale", detail.get("node_id", "?"), input=what)
+        self.note("stale", job, input=what, **detail)

@@ -1,0 +1,73 @@
+"""The bounded queue before one connection's writer.
+
+Putting never waits: the engine's step is synchronous. Under pressure (half of a bound
+reached) what is droppable is left out; outcomes never are. When even they do not fit, the
+peer is a slow consumer, and its connection is given up.
+"""
+
+from collections import deque
+
+import attrs
+import trio
+
+
+@attrs.frozen
+class Entry:
+    """One encoded message. ``seq`` marks an outcome whose writing is to be reported."""
+
+    text: str
+    seq: int | None = None
+    droppable: bool = False
+
+
+class Outbox:
+    """A queue with two bounds (messages, bytes), one reader, and any number of writers.
+
+    What the writer has taken but not confirmed with :meth:`done` still counts.
+    """
+
+    def __init__(self, *, messages_max: int, bytes_max: int) -> None:
+        self._messages_max = messages_max
+        self._bytes_max = bytes_max
+        self._entries: deque[Entry] = deque()
+        self._changed = trio.Event()
+        self._closed = False
+        self.size_bytes = 0
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, entry: Entry) -> bool:
+        """Append; False if it does not fit. A droppable entry always "fits"."""
+        if self._closed:
+            return True
+        size = len(entry.text)
+        count, total = len(self._entries) + 1, self.size_bytes + size
+        if entry.droppable and (count * 2 > self._messages_max or total * 2 > self._bytes_max):
+            self.dropped += 1
+            return True
+        if count > self._messages_max or total > self._bytes_max:
+            return False
+        self._entries.append(entry)
+        self.size_bytes = total
+        self._changed.set()
+        return True
+
+    def close(self) -> None:
+        """Take nothing more; :meth:`get` still gives what is there, then ``None``."""
+        self._closed = True
+        self._changed.set()
+
+    async def get(self) -> Entry | None:
+        """The next entry; ``None`` once closed and empty. Cancelling loses nothing."""
+        while not self._entries:
+            if self._closed:
+                return None
+            self._changed = trio.Event()
+            await self._changed.wait()
+        return self._entries.popleft()
+
+    def done(self, entry: Entry) -> None:
+        """The entry was written: its bytes count no more."""
+        self.size_bytes -= len(entry.text)

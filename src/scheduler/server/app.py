@@ -1,0 +1,62 @@
+"""What plain HTTP can ask for: is it alive, is it ready, and what is it doing."""
+
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from scheduler import __version__
+from scheduler.core.snapshot import Snapshot
+
+NO_STORE = {"cache-control": "no-store"}
+
+
+def make_app(snapshot: Callable[[], Snapshot]) -> Starlette:
+    """The ASGI application. Every answer is made from one consistent snapshot."""
+
+    def answer(content: object, status: int = 200) -> JSONResponse:
+        return JSONResponse(content, status, NO_STORE)
+
+    async def health(request: Request) -> JSONResponse:
+        return answer({"status": "ok", "version": __version__})
+
+    async def ready(request: Request) -> JSONResponse:
+        if snapshot().draining:
+            return answer({"status": "draining"}, 503)
+        return answer({"status": "ready"})
+
+    async def stats(request: Request) -> JSONResponse:
+        return answer(snapshot().stats())
+
+    async def nodes(request: Request) -> JSONResponse:
+        return answer({"nodes": snapshot().nodes()})
+
+    async def sessions(request: Request) -> JSONResponse:
+        return answer({"sessions": snapshot().sessions()})
+
+    async def jobs(request: Request) -> JSONResponse:
+        return answer({"jobs": snapshot().jobs()})
+
+    async def job(request: Request) -> JSONResponse:
+        found = snapshot().job(request.path_params["job_id"])
+        if found is None:
+            return answer({"error": "no such job, or its record has been forgotten"}, 404)
+        return answer(found)
+
+    async def not_found(request: Request, error: Exception) -> JSONResponse:
+        return answer({"error": f"nothing is served at {request.url.path}"}, 404)
+
+    return Starlette(
+        routes=[
+            Route("/health", health),
+            Route("/ready", ready),
+            Route("/api/v1/stats", stats),
+            Route("/api/v1/nodes", nodes),
+            Route("/api/v1/sessions", sessions),
+            Route("/api/v1/jobs", jobs),
+            Route("/api/v1/jobs/{job_id}", job),
+        ],
+        exception_handlers={404: not_found},
+    )

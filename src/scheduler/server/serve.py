@@ -1,0 +1,128 @@
+"""The whole scheduler: listener, connections and jobs, and the order in which they end.
+
+The nurseries are nested the way they must end: jobs ⊃ connections ⊃ listener. Listeners,
+ids and the epoch come in as arguments, so that the whole runs on an in-memory network in
+virtual time.
+"""
+
+from collections.abc import Sequence
+
+import attrs
+import structlog
+import trio
+
+from scheduler.config import Config
+from scheduler.core.engine import Engine
+from scheduler.core.events import DrainStarted
+from scheduler.core.state import Ids
+from scheduler.errors import Close
+from scheduler.runtime.connection import accept
+from scheduler.runtime.peer import ROLES, converse
+from scheduler.runtime.shell import Shell
+from scheduler.server.app import make_app
+from scheduler.server.front import Upgrade, serve_stream
+
+log = structlog.get_logger()
+
+
+@attrs.define(eq=False)
+class Shutdown:
+    """How to ask a running scheduler to end: first politely, then at once."""
+
+    drain: trio.Event = attrs.Factory(trio.Event)
+    now: trio.Event = attrs.Factory(trio.Event)
+
+    def request(self) -> None:
+        """The first call starts the drain, a second one cuts it short."""
+        if self.drain.is_set():
+            self.now.set()
+        self.drain.set()
+
+
+async def serve(
+    config: Config,
+    *,
+    listeners: Sequence[trio.abc.Listener[trio.abc.Stream]],
+    ids: Ids,
+    epoch: float,
+    shutdown: Shutdown,
+    task_status: trio.TaskStatus[Shell] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until ``shutdown`` is requested, drain, and return with nothing left running.
+
+    ``epoch`` is Unix time minus ``trio.current_time()``, in seconds. Draining takes at most
+    ``drain_timeout``, closing the connections at most ``write_timeout + close_timeout``
+    more, whatever the peers do. Cancelling ends everything without a drain.
+    """
+    engine = Engine(config, ids, epoch=epoch)
+    async with trio.open_nursery() as jobs:
+        shell = Shell(engine, jobs)
+        async with trio.open_nursery() as connections:
+            handler = _Doorkeeper(shell, config).serve
+            await connections.start(trio.serve_listeners, handler, list(listeners))
+            task_status.started(shell)
+            await shutdown.drain.wait()
+            await _drain(shell, config, shutdown)
+            connections.cancel_scope.cancel()
+        jobs.cancel_scope.cancel()
+
+
+async def _drain(shell: Shell, config: Config, shutdown: Shutdown) -> None:
+    """Let what runs come to its end; then say goodbye to everybody."""
+    shell.apply(DrainStarted())
+    with trio.move_on_after(config.drain_timeout) as patience:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_when, shutdown.now, patience)
+            await shell.until(lambda: shell.engine.unfinished == 0)
+            nursery.cancel_scope.cancel()
+    shell.end_all(Close.GOING_AWAY)
+    with trio.move_on_after(config.write_timeout):
+        await shell.until(lambda: shell.connections == 0)
+
+
+async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+class _Doorkeeper:
+    """Admits accepted streams up to a bound and serves each to its end."""
+
+    def __init__(self, shell: Shell, config: Config) -> None:
+        self._shell = shell
+        self._config = config
+        self._open = 0
+        self._app = make_app(lambda: shell.engine.snapshot(trio.current_time()))
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        """One stream. Nothing it does ends anything but itself."""
+        if self._open >= self._config.connections_max:
+            await trio.aclose_forcefully(stream)
+            return
+        self._open += 1
+        try:
+            await serve_stream(
+                stream,
+                peer=_peer_name(stream),
+                app=self._app,
+                on_upgrade=self._converse,
+                websocket_paths=ROLES,
+                config=self._config,
+            )
+        finally:
+            self._open -= 1
+
+    async def _converse(self, upgrade: Upgrade) -> None:
+        async with accept(upgrade.stream, self._config) as connection:
+            await converse(self._shell, connection, ROLES[upgrade.path], self._config)
+
+
+def _peer_name(stream: trio.abc.Stream) -> str:
+    """The peer's address for debugging; streams that are no sockets have none."""
+    if isinstance(stream, trio.SocketStream):
+        try:
+            host, port = stream.socket.getpeername()[:2]
+        except OSError:  # gone already
+            return "gone"
+        return f"{host}:{port}"
+    return "in memory"

@@ -1,0 +1,1 @@
+"""What is remembered: the face of a journal, and the journals there are."""

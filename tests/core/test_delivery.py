@@ -1,0 +1,199 @@
+"""Outcomes come back in order, numbered, once, and are kept until they were received."""
+
+from messages import job_ack, result, utterance
+from playbook import Playbook
+from scheduler.wire import node, session
+from scheduler.wire.common import Error
+
+
+def two_running(book: Playbook) -> tuple[int, str, int, str, list[node.JobAssign]]:
+    person, ack = book.join_session()
+    machine, node_id = book.join_node(slots=2)
+    book.say(person, utterance(ack.session_id, 7))
+    book.say(person, utterance(ack.session_id, 8))
+    return person, ack.session_id, machine, node_id, book.all(machine, node.JobAssign)
+
+
+def test_results_go_back_in_the_order_of_acceptance() -> None:
+    """A result waits for the outcomes of the utterances before it, and no longer."""
+    book = Playbook()
+    person, _, machine, node_id, (first, second) = two_running(book)
+
+    book.say(machine, result(second, node_id, text="second"))
+    assert book.outcomes(person) == []
+    book.say(machine, result(first, node_id, text="first"))
+
+    told = [(o.text_asr, o.seq, o.utterance_index) for o in book.outcomes(person)]
+    assert told == [("first", 1, 7), ("second", 2, 8)]
+
+
+def test_a_failure_before_it_does_not_hold_a_result_back() -> None:
+    """A failed job takes its turn as an outcome, and what is behind it follows at once."""
+    book = Playbook()
+    person, _, machine, node_id, (first, second) = two_running(book)
+    book.say(machine, job_ack(first, node_id))
+    book.say(machine, result(second, node_id))
+    book.advance(30)
+
+    assert [o.seq for o in book.outcomes(person)] == [1, 2]
+    assert book.outcomes(person)[0].reason == "job_timeout"
+
+
+def test_delivered_is_said_of_acknowledged_outcomes_only() -> None:
+    """Written is not delivered: only the session's acknowledgement makes it so."""
+    book = Playbook()
+    person, session_id, machine, node_id, (first, second) = two_running(book)
+    book.say(machine, result(first, node_id))
+    assert book.state(first.job_id) == "finished"
+    book.write_all(person)
+    assert book.state(first.job_id) == "written"
+    assert book.noted("delivered") == []
+
+    book.say(person, session.ResultAck(session_id=session_id, seq=1))
+
+    assert book.state(first.job_id) == "acknowledged"
+    assert [fact["job_id"] for fact in book.noted("delivered")] == [first.job_id]
+
+
+def test_the_acknowledgement_may_overtake_our_own_note_of_the_write() -> None:
+    """An acknowledgement that comes before the writer's note counts; the note changes nothing."""
+    book = Playbook()
+    person, session_id, machine, node_id, (first, _) = two_running(book)
+    book.say(machine, result(first, node_id))
+
+    book.say(person, session.ResultAck(session_id=session_id, seq=1))
+    book.write_all(person)
+
+    assert book.state(first.job_id) == "acknowledged"
+
+
+def test_acknowledgements_only_move_forward() -> None:
+    """An old acknowledgement takes nothing back, and one of the future is refused."""
+    book = Playbook()
+    person, session_id, machine, node_id, (first, second) = two_running(book)
+    book.say(machine, result(first, node_id))
+    book.say(machine, result(second, node_id))
+    book.say(person, session.ResultAck(session_id=session_id, seq=2))
+    book.say(person, session.ResultAck(session_id=session_id, seq=1))
+    assert book.all(person, Error) == []
+    assert book.engine.snapshot(book.now).sessions()[0]["acked_seq"] == 2
+
+    book.say(person, session.ResultAck(session_id=session_id, seq=3))
+
+    assert book.last(person, Error).code == "INVALID_MESSAGE"
+    assert book.engine.snapshot(book.now).sessions()[0]["acked_seq"] == 2
+
+
+def test_unacknowledged_outcomes_are_replayed_in_order() -> None:
+    """A resuming session gets exactly what it has not acknowledged, in order."""
+    book = Playbook()
+    person, ack = book.join_session()
+    machine, node_id = book.join_node(slots=3)
+    for index in range(3):
+        book.say(person, utterance(ack.session_id, index))
+    for job in book.all(machine, node.JobAssign):
+        book.say(machine, result(job, node_id, text=f"text {job.utterance_index}"))
+    book.write_all(person)
+    book.leave(person)
+
+    again = book.resume(ack, last_seq=1)
+
+    welcome = book.last(again, session.SessionInitAck)
+    assert (welcome.session_id, welcome.resumed, welcome.recovered) == (ack.session_id, True, True)
+    assert [(o.seq, o.text_asr) for o in book.outcomes(again)] == [(2, "text 1"), (3, "text 2")]
+
+
+def test_a_result_that_comes_while_nobody_is_there_waits_for_the_session() -> None:
+    """What finishes without a connection is delivered on the next one."""
+    book = Playbook()
+    person, ack = book.join_session()
+    machine, node_id = book.join_node()
+    book.say(person, utterance(ack.session_id))
+    book.leave(person)
+    book.say(machine, result(book.last(machine, node.JobAssign), node_id))
+
+    again = book.resume(ack)
+
+    assert [o.text_asr for o in book.outcomes(again)] == ["hola"]
+
+
+def test_a_session_without_receipts_ends_at_written() -> None:
+    """A base session's outcome is let go once written; its last state is written."""
+    book = Playbook()
+    person, ack = book.join_session(receipts=None)
+    machine, node_id = book.join_node()
+    book.say(person, utterance(ack.session_id))
+    job = book.last(machine, node.JobAssign)
+    book.say(machine, result(job, node_id))
+    book.write_all(person)
+
+    assert book.state(job.job_id) == "written"
+    assert book.engine.snapshot(book.now).sessions()[0]["owed"] == 0
+
+
+def test_a_base_session_is_told_a_failure_in_its_own_words_too() -> None:
+    """A session of the base gets one ui_event ERROR with the code, beside missing_result."""
+    book = Playbook()
+    person, ack = book.join_session(receipts=None)
+    book.say(person, utterance(ack.session_id))
+    book.advance(10)
+
+    errors = [e for e in book.all(person, session.UiEvent) if e.event == "ERROR"]
+    assert [(e.error_code, e.status) for e in errors] == [("NO_AVAILABLE_NODE", "error")]
+    assert [o.reason for o in book.outcomes(person)] == ["no_available_node"]
+
+
+def test_silence_is_an_outcome_and_no_error() -> None:
+    """A success without content is told as silence_detected, without an error event."""
+    book = Playbook()
+    person, ack = book.join_session(receipts=None)
+    machine, node_id = book.join_node()
+    book.say(person, utterance(ack.session_id))
+    job = book.last(machine, node.JobAssign)
+    book.say(machine, result(job, node_id, text=""))
+
+    assert [o.reason for o in book.outcomes(person)] == ["silence_detected"]
+    assert not [e for e in book.all(person, session.UiEvent) if e.event == "ERROR"]
+    book.advance(100)
+    assert len(book.outcomes(person)) == 1
+
+
+def test_too_much_unfetched_content_leaves_visible_gaps() -> None:
+    """Retention gives up the oldest contents first; resume tells that and every number."""
+    book = Playbook(retained_bytes_max=4200, message_bytes_max=100_000)
+    person, ack = book.join_session()
+    machine, node_id = book.join_node(slots=4)
+    for index in range(4):
+        book.say(person, utterance(ack.session_id, index))
+    book.leave(person)
+    jobs = book.all(machine, node.JobAssign)
+    for job in jobs:
+        book.say(machine, result(job, node_id, tts_audio="A" * 1000))
+
+    again = book.resume(ack)
+
+    assert book.last(again, session.SessionInitAck).recovered is False
+    told = book.outcomes(again)
+    assert [o.seq for o in told] == [1, 2, 3, 4]
+    assert [getattr(o, "reason", "text") for o in told] == ["gap", "gap", "text", "text"]
+    assert book.state(jobs[0].job_id) == "expired"
+
+
+def test_a_session_that_does_not_come_back_expires_visibly() -> None:
+    """After the retention the session is gone and its unfetched outcomes are expired."""
+    book = Playbook()
+    person, ack = book.join_session()
+    machine, node_id = book.join_node()
+    book.say(person, utterance(ack.session_id))
+    job = book.last(machine, node.JobAssign)
+    book.say(machine, result(job, node_id))
+    book.leave(person)
+    book.advance(book.config.session_retention - book.config.finished_retention)
+    book.advance(book.config.finished_retention - 1)
+    assert book.noted("expired") == []
+
+    book.advance(1)
+    again = book.resume(ack)
+
+    assert book.last(again, Error).code == "RESUME_REFUSED"
+    assert book.last(again, session.SessionInitAck).session_id != ack.session_id
