@@ -1,38 +1,261 @@
-import json, attrs, cattrs
+"""Text to messages and back: the only place that knows JSON and cattrs.
+
+Decoding is strict: a type is the type that was asked for (``true`` is no number, ``"7"`` is
+not 7, a text is no list), numbers are finite, texts can be encoded again. Unknown fields are
+ignored, and of a key that comes twice the last counts. A null stands for an absent optional
+field. Whatever is wrong, :func:`decode` raises one error that names the place, and no other.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import attrs
+import msgspec
+from cattrs import Converter
+from cattrs.errors import (
+    AttributeValidationNote,
+    ClassValidationError,
+    IterableValidationError,
+    IterableValidationNote,
+)
+from cattrs.gen import make_dict_structure_fn
+from cattrs.preconf.msgspec import make_converter
+
 from scheduler.errors import ProtocolError
 from scheduler.wire import node, session
+from scheduler.wire.common import Between, Chars
 
-_c = cattrs.Converter(omit_if_default=True)
-TAGS = {
-    c: t
-    for tab in (session.FROM_SESSION, session.TO_SESSION, node.FROM_NODE, node.TO_NODE)
-    for t, c in tab.items()
+FREE_DEPTH_MAX = 32
+"""How deep a free object (``extra``, ``features``) may be nested."""
+INTEGER_MAX = 2**63 - 1
+
+M = TypeVar("M")
+Hook = Callable[[Any, Any], Any]
+
+
+class _Wrong(ValueError):
+    """A value that is not what was asked for; the text says what was."""
+
+
+def _exactly(kind: type, name: str) -> Hook:
+    def check(value: Any, _: Any) -> Any:
+        if type(value) is not kind:
+            raise _Wrong(f"expected {name}")
+        return value
+
+    return check
+
+
+def _integer(value: Any, _: Any) -> int:
+    if type(value) is not int:
+        raise _Wrong("expected int")
+    if not -INTEGER_MAX <= value <= INTEGER_MAX:
+        raise _Wrong("expected a 64-bit int")
+    return value
+
+
+def _number(value: Any, _: Any) -> float:
+    if type(value) not in (int, float):
+        raise _Wrong("expected number")
+    return float(value)
+
+
+def _free(value: Any, _: Any) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise _Wrong("expected object")
+    _check_free(value, FREE_DEPTH_MAX)
+    return value
+
+
+def _anything(value: Any, _: Any) -> Any:
+    _check_free(value, FREE_DEPTH_MAX)
+    return value
+
+
+def _check_free(value: Any, depth: int) -> None:
+    """What is passed on unread must at least be sayable again."""
+    if depth == 0:
+        raise _Wrong("nested too deeply")
+    if type(value) is int and not -INTEGER_MAX <= value <= INTEGER_MAX:
+        raise _Wrong("expected 64-bit ints")
+    inner = value.values() if type(value) is dict else value if type(value) is list else ()
+    for item in inner:
+        _check_free(item, depth - 1)
+
+
+def _list_hook(kind: Any, converter: Converter) -> Hook:
+    item_type = get_args(kind)[0]
+    structure_item = converter.get_structure_hook(item_type)
+
+    def structure(value: Any, _: Any) -> tuple[Any, ...]:
+        if type(value) is not list:
+            raise _Wrong("expected list")
+        items = []
+        for place, item in enumerate(value):
+            try:
+                items.append(structure_item(item, item_type))
+            except Exception as error:  # noqa: BLE001  # handed on with its place
+                error.add_note(IterableValidationNote("item", place, item_type))
+                raise IterableValidationError("list", [error], tuple) from None
+        return tuple(items)
+
+    return structure
+
+
+def _table_hook(kind: Any, converter: Converter) -> Hook:
+    value_type = get_args(kind)[1]
+    structure_value = converter.get_structure_hook(value_type)
+
+    def structure(value: Any, _: Any) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise _Wrong("expected object")
+        return {name: structure_value(item, value_type) for name, item in value.items()}
+
+    return structure
+
+
+def _literal_hook(kind: Any) -> Hook:
+    words = get_args(kind)
+
+    def structure(value: Any, _: Any) -> Any:
+        if type(value) is not str or value not in words:
+            raise _Wrong(f"expected one of {', '.join(words)}")
+        return value
+
+    return structure
+
+
+def _bounded_hook(kind: Any, converter: Converter) -> Hook:
+    base, bound = get_args(kind)[:2]
+    structure_base = converter.get_structure_hook(base)
+
+    def chars(value: Any, _: Any) -> Any:
+        text = structure_base(value, base)
+        if not bound.least <= len(text) <= bound.most:
+            raise _Wrong(f"expected {bound.least} to {bound.most} characters")
+        return text
+
+    def between(value: Any, _: Any) -> Any:
+        number = structure_base(value, base)
+        if not bound.least <= number <= bound.most:
+            raise _Wrong(f"expected {bound.least} to {bound.most}")
+        return number
+
+    return chars if isinstance(bound, Chars) else between
+
+
+def _record_hook(kind: Any, converter: Converter) -> Hook:
+
+    structure_record = make_dict_structure_fn(kind, converter)
+
+    def structure(value: Any, as_type: Any) -> Any:
+        if type(value) is not dict:
+            raise _Wrong("expected object")
+        return structure_record(value, as_type)
+
+    return structure
+
+
+def _is_bounded(kind: Any) -> bool:
+    return get_origin(kind) is Annotated and isinstance(get_args(kind)[1], Chars | Between)
+
+
+def _made_of(origin: Any) -> Callable[[Any], bool]:
+    return lambda kind: get_origin(kind) == origin
+
+
+def _strict_converter() -> Any:
+    converter: Any = make_converter(omit_if_default=True)
+    converter.register_structure_hook_factory(attrs.has, _record_hook)
+    converter.register_structure_hook_factory(_is_bounded, _bounded_hook)
+    converter.register_structure_hook_factory(_made_of(Literal), _literal_hook)
+    converter.register_structure_hook_factory(_made_of(tuple), _list_hook)
+    converter.register_structure_hook_factory(_made_of(dict), _table_hook)
+    converter.register_structure_hook_func(lambda t: t == dict[str, Any], _free)
+    converter.register_structure_hook_func(lambda t: t is Any, _anything)
+    converter.register_structure_hook(str, _exactly(str, "str"))
+    converter.register_structure_hook(bool, _exactly(bool, "bool"))
+    converter.register_structure_hook(int, _integer)
+    converter.register_structure_hook(float, _number)
+    return converter
+
+
+_converter = _strict_converter()
+_json = msgspec.json.Decoder()
+_TAGS: dict[type, str] = {
+    kind: tag
+    for table in (session.FROM_SESSION, session.TO_SESSION, node.FROM_NODE, node.TO_NODE)
+    for tag, kind in table.items()
 }
 
 
-def encode(m):
-    return json.dumps({"type": TAGS[type(m)], **_c.unstructure(m)})
+def encode(message: session.FromSession | session.ToSession | node.FromNode | node.ToNode) -> str:
+    """The JSON text of a message; optional fields that are absent are left out."""
+    content = _converter.unstructure(message)
+    text: bytes = msgspec.json.encode({"type": _TAGS[type(message)], **content})
+    return text.decode()
 
 
-def decode(text, table):
+def decode(text: str | bytes, table: Mapping[str, type[M]]) -> M:
+    """The message in ``text``, one of those in ``table`` (tag → class).
+
+    Raises :class:`~scheduler.errors.ProtocolError` and nothing else, whatever comes.
+    """
     try:
-        d = json.loads(text)
-        return _c.structure(d, table[d["type"]])
-    except Exception as e:
-        raise ProtocolError("$", repr(e)) from None
+        value = _json.decode(text)
+    except RecursionError:
+        raise ProtocolError("$", "nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise ProtocolError("$", f"not JSON ({error})") from None
+    if type(value) is not dict:
+        raise ProtocolError("$", "expected object")
+    tag = value.get("type")
+    if type(tag) is not str:
+        raise ProtocolError("$.type", "required" if tag is None else "expected str")
+    kind = table.get(tag)
+    if kind is None:
+        raise ProtocolError("$.type", f"unknown message type {tag[:64]!r}")
+    try:
+        message: M = _converter.structure(value, kind)
+    except Exception as error:  # noqa: BLE001  # whatever a converter raises, the peer caused
+        raise ProtocolError(*_first_problem(error, "$")) from None
+    return message
 
 
-def decode_from_session(t):
-    return decode(t, session.FROM_SESSION)
+def _first_problem(error: BaseException, place: str) -> tuple[str, str]:
+    """Where in the message the first problem is, and what it is."""
+    if isinstance(error, ClassValidationError | IterableValidationError):
+        inner = error.exceptions[0]
+        return _first_problem(inner, place + _step(inner))
+    if isinstance(error, KeyError):
+        return place, "required"
+    return place, str(error) or type(error).__name__
 
 
-def decode_to_session(t):
-    return decode(t, session.TO_SESSION)
+def _step(error: BaseException) -> str:
+    for note in getattr(error, "__notes__", ()):
+        if isinstance(note, AttributeValidationNote):
+            return f".{note.name}"
+        if isinstance(note, IterableValidationNote):
+            return f"[{note.index}]"
+    return ""
 
 
-def decode_from_node(t):
-    return decode(t, node.FROM_NODE)
+def decode_from_session(text: str | bytes) -> session.FromSession:
+    """A message of a session; raises ``ProtocolError``."""
+    return decode(text, session.FROM_SESSION)
 
 
-def decode_to_node(t):
-    return decode(t, node.TO_NODE)
+def decode_to_session(text: str | bytes) -> session.ToSession:
+    """A message to a session; raises ``ProtocolError``."""
+    return decode(text, session.TO_SESSION)
+
+
+def decode_from_node(text: str | bytes) -> node.FromNode:
+    """A message of a node; raises ``ProtocolError``."""
+    return decode(text, node.FROM_NODE)
+
+
+def decode_to_node(text: str | bytes) -> node.ToNode:
+    """A message to a node; raises ``ProtocolError``."""
+    return decode(text, node.TO_NODE)

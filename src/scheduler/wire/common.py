@@ -1,9 +1,47 @@
-from typing import Any
+"""Records that several messages share, and the bounds of their simple values."""
+
+from typing import Annotated, Any, Literal
+
 import attrs
+
+ID_CHARS_MAX = 128
+LANGUAGE_CHARS_MAX = 35
+"""The longest language tag that RFC 5646 asks software to support (section 4.4.1)."""
+SAMPLE_RATE_MAX_HZ = 384_000
+
+
+@attrs.frozen
+class Chars:
+    """At most this many characters, and at least ``least``."""
+
+    most: int
+    least: int = 0
+
+
+@attrs.frozen
+class Between:
+    """A whole number from ``least`` to ``most``."""
+
+    least: int
+    most: int
+
+
+Id = Annotated[str, Chars(ID_CHARS_MAX, 1)]
+TraceId = Annotated[str, Chars(ID_CHARS_MAX)]
+Language = Annotated[str, Chars(LANGUAGE_CHARS_MAX, 1)]
+Index = Annotated[int, Between(0, 2**53)]
+"""A count or a position; 2**53 is the largest whole number every JSON peer can hold."""
+AttemptNumber = Annotated[int, Between(1, 2**31)]
+SampleRate = Annotated[int, Between(1, SAMPLE_RATE_MAX_HZ)]
+AudioFormat = Literal["pcm16", "wav", "opus"]
+Mode = Literal["one_way", "two_way_auto"]
+ServiceType = Literal["asr", "nmt", "tts", "tone", "semantic", "phonetic", "punctuation"]
 
 
 @attrs.frozen(kw_only=True)
 class Pipeline:
+    """Which stages a job goes through; what is left out is the receiver's default."""
+
     use_asr: bool | None = None
     use_nmt: bool | None = None
     use_tts: bool | None = None
@@ -13,39 +51,51 @@ class Pipeline:
 
 @attrs.frozen(kw_only=True)
 class Resume:
-    session_id: str
-    resume_token: str
-    last_seq: int
+    """How a client goes on with a session: its id, its secret, the last ``seq`` it has."""
+
+    session_id: Id
+    resume_token: Id
+    last_seq: Index
 
 
 @attrs.frozen(kw_only=True)
 class LanguagePair:
-    src: str
-    tgt: str
+    """One direction of translation, by language tags."""
+
+    src: Language
+    tgt: Language
 
 
 @attrs.frozen(kw_only=True)
 class AttemptRef:
-    job_id: str
-    attempt_id: int
+    """One attempt of one job."""
+
+    job_id: Id
+    attempt_id: AttemptNumber
 
 
 @attrs.frozen(kw_only=True)
 class Gpu:
+    """One graphics processor; memory in GB."""
+
     name: str
     memory_gb: float
 
 
 @attrs.frozen(kw_only=True)
 class Hardware:
-    cpu_cores: int
+    """What a node runs on; memory in GB."""
+
+    cpu_cores: Index
     memory_gb: float
     gpus: tuple[Gpu, ...] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Capability:
-    type: str
+    """A type of service and whether it is ready; ``reason`` says why not."""
+
+    type: ServiceType
     ready: bool
     reason: str | None = None
     ready_impl_ids: tuple[str, ...] | None = None
@@ -53,10 +103,12 @@ class Capability:
 
 @attrs.frozen(kw_only=True)
 class InstalledService:
+    """One service of a node; memory in MB, warm-up in milliseconds."""
+
     service_id: str
-    type: str
-    device: str
-    status: str
+    type: ServiceType
+    device: Literal["gpu", "cpu"]
+    status: Literal["running", "stopped", "error"]
     version: str | None = None
     model_id: str | None = None
     engine: str | None = None
@@ -67,18 +119,22 @@ class InstalledService:
 
 @attrs.frozen(kw_only=True)
 class NmtCapability:
+    """Which languages a translation model covers, and by which rule."""
+
     model_id: str
     languages: tuple[str, ...]
-    rule: str
+    rule: Literal["any_to_any", "any_to_en", "en_to_any", "specific_pairs"]
     blocked_pairs: tuple[LanguagePair, ...] | None = None
     supported_pairs: tuple[LanguagePair, ...] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class LanguageCapabilities:
-    asr_languages: tuple[str, ...] | None = None
-    tts_languages: tuple[str, ...] | None = None
-    semantic_languages: tuple[str, ...] | None = None
+    """Which languages a node hears, speaks and translates."""
+
+    asr_languages: tuple[Language, ...] | None = None
+    tts_languages: tuple[Language, ...] | None = None
+    semantic_languages: tuple[Language, ...] | None = None
     semantic_core_ready: bool | None = None
     supported_language_pairs: tuple[LanguagePair, ...] | None = None
     nmt_capabilities: tuple[NmtCapability, ...] | None = None
@@ -86,20 +142,26 @@ class LanguageCapabilities:
 
 @attrs.frozen(kw_only=True)
 class ResourceUsage:
+    """How busy a node is; percentages from 0 to 100."""
+
     cpu_percent: float
     mem_percent: float
-    running_jobs: int
+    running_jobs: Index
     gpu_percent: float | None = None
     gpu_mem_percent: float | None = None
 
 
 @attrs.frozen(kw_only=True)
 class ProcessingMetrics:
-    serviceEfficiencies: dict[str, float] | None = None
+    """Measured efficiency by service name."""
+
+    serviceEfficiencies: dict[str, float] | None = None  # noqa: N815  # the wire's own spelling
 
 
 @attrs.frozen(kw_only=True)
 class JobError:
+    """Why a job failed on a node; ``retryable`` says whether another may do better."""
+
     code: str
     message: str
     details: dict[str, Any] | None = None
@@ -108,6 +170,8 @@ class JobError:
 
 @attrs.frozen(kw_only=True)
 class ServiceTimings:
+    """Milliseconds spent in each stage."""
+
     asr_ms: int | None = None
     nmt_ms: int | None = None
     tts_ms: int | None = None
@@ -116,6 +180,8 @@ class ServiceTimings:
 
 @attrs.frozen(kw_only=True)
 class Error:
+    """Something a peer did could not be done; never the outcome of a job."""
+
     code: str
     message: str
     details: dict[str, Any] | None = None

@@ -1,36 +1,67 @@
-from typing import Any
+"""What nodes and the scheduler say to each other."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
 import attrs
 
-from scheduler.wire.common import *
+from scheduler.wire.common import (
+    AttemptNumber,
+    AttemptRef,
+    AudioFormat,
+    Capability,
+    Error,
+    Hardware,
+    Id,
+    Index,
+    InstalledService,
+    JobError,
+    Language,
+    LanguageCapabilities,
+    Mode,
+    Pipeline,
+    ProcessingMetrics,
+    ResourceUsage,
+    SampleRate,
+    TraceId,
+)
+
+NodeStatus = Literal["registering", "ready", "degraded", "draining", "offline"]
+
+# -- node to scheduler ----------------------------------------------------------------
 
 
 @attrs.frozen(kw_only=True)
 class NodeRegister:
+    """A node's hello: what it is, what it can do, and what it still holds."""
+
     version: str
     platform: str
     hardware: Hardware
-    installed_models: tuple[dict[str, Any], ...]
+    installed_models: tuple[Any, ...]
     capability_by_type: tuple[Capability, ...]
     features_supported: dict[str, Any]
     accept_public_jobs: bool
-    node_id: str | None = None
+    node_id: Id | None = None
     capability_schema_version: str | None = None
     installed_services: tuple[InstalledService, ...] | None = None
     advanced_features: dict[str, Any] | None = None
     language_capabilities: LanguageCapabilities | None = None
-    slots: int | None = None
+    slots: Index | None = None
     in_flight: tuple[AttemptRef, ...] | None = None
     receipts: bool | None = None
 
 
 @attrs.frozen(kw_only=True)
 class NodeHeartbeat:
-    node_id: str
+    """A node's state, repeated at the pace of ``timers.heartbeat_ms``."""
+
+    node_id: Id
     timestamp: int
     resource_usage: ResourceUsage
     installed_services: tuple[InstalledService, ...]
     capability_by_type: tuple[Capability, ...]
-    installed_models: tuple[dict[str, Any], ...] | None = None
+    installed_models: tuple[Any, ...] | None = None
     language_capabilities: LanguageCapabilities | None = None
     processing_metrics: ProcessingMetrics | None = None
     in_flight: tuple[AttemptRef, ...] | None = None
@@ -39,50 +70,60 @@ class NodeHeartbeat:
 
 @attrs.frozen(kw_only=True)
 class JobAck:
-    job_id: str
-    attempt_id: int
-    node_id: str
-    session_id: str
-    trace_id: str
+    """The node has the job and is not yet running it."""
+
+    job_id: Id
+    attempt_id: AttemptNumber
+    node_id: Id
+    session_id: Id
+    trace_id: TraceId
 
 
 @attrs.frozen(kw_only=True)
 class JobStarted:
-    job_id: str
-    attempt_id: int
-    node_id: str
-    session_id: str
-    trace_id: str
+    """The node is running the job."""
+
+    job_id: Id
+    attempt_id: AttemptNumber
+    node_id: Id
+    session_id: Id
+    trace_id: TraceId
 
 
 @attrs.frozen(kw_only=True)
 class AsrPartial:
-    job_id: str
-    node_id: str
-    session_id: str
-    utterance_index: int
+    """A text that is still being recognised."""
+
+    job_id: Id
+    node_id: Id
+    session_id: Id
+    utterance_index: Index
     text: str
     is_final: bool
-    trace_id: str
-    attempt_id: int | None = None
+    trace_id: TraceId
+    attempt_id: AttemptNumber | None = None
 
 
 @attrs.frozen(kw_only=True)
 class JobProgress:
-    job_id: str
-    attempt_id: int
+    """Proof of life of a running job."""
+
+    job_id: Id
+    attempt_id: AttemptNumber
     stage: str
 
 
 @attrs.frozen(kw_only=True)
 class JobResult:
-    job_id: str
-    attempt_id: int
-    node_id: str
-    session_id: str
-    utterance_index: int
+    """The end of an attempt: contents, or ``error``."""
+
+    job_id: Id
+    attempt_id: AttemptNumber
+    node_id: Id
+    session_id: Id
+    utterance_index: Index
     success: bool
-    trace_id: str
+    trace_id: TraceId
     text_asr: str | None = None
     text_translated: str | None = None
     tts_audio: str | None = None
@@ -100,22 +141,13 @@ class JobResult:
 
 @attrs.frozen(kw_only=True)
 class NodeError:
-    node_id: str
+    """Something is wrong with the node itself."""
+
+    node_id: Id
     code: str
     message: str
     details: dict[str, Any] | None = None
 
-
-FROM_NODE: dict[str, type] = {
-    "node_register": NodeRegister,
-    "node_heartbeat": NodeHeartbeat,
-    "job_ack": JobAck,
-    "job_started": JobStarted,
-    "asr_partial": AsrPartial,
-    "job_progress": JobProgress,
-    "job_result": JobResult,
-    "node_error": NodeError,
-}
 
 FromNode = (
     NodeRegister
@@ -128,35 +160,53 @@ FromNode = (
     | NodeError
 )
 
+FROM_NODE: Mapping[str, type[FromNode]] = {
+    "node_register": NodeRegister,
+    "node_heartbeat": NodeHeartbeat,
+    "job_ack": JobAck,
+    "job_started": JobStarted,
+    "asr_partial": AsrPartial,
+    "job_progress": JobProgress,
+    "job_result": JobResult,
+    "node_error": NodeError,
+}
+
+
+# -- scheduler to node ----------------------------------------------------------------
+
 
 @attrs.frozen(kw_only=True)
 class NodeRegisterAck:
-    node_id: str
+    """The node is registered under ``node_id``."""
+
+    node_id: Id
     message: str
-    status: str
+    status: NodeStatus
     timers: dict[str, int] | None = None
     limits: dict[str, int] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class JobAssign:
-    job_id: str
-    attempt_id: int
-    session_id: str
-    utterance_index: int
-    src_lang: str
-    tgt_lang: str
+    """A job to run. ``deadline_ms`` is the time left for all of it."""
+
+    job_id: Id
+    attempt_id: AttemptNumber
+    session_id: Id
+    utterance_index: Index
+    src_lang: Language
+    tgt_lang: Language
     dialect: str | None
     pipeline: Pipeline
     audio: str
-    audio_format: str
-    sample_rate: int
-    trace_id: str
+    audio_format: AudioFormat
+    sample_rate: SampleRate
+    trace_id: TraceId
     features: dict[str, Any] | None = None
-    mode: str | None = None
-    lang_a: str | None = None
-    lang_b: str | None = None
-    auto_langs: tuple[str, ...] | None = None
+    mode: Mode | None = None
+    lang_a: Language | None = None
+    lang_b: Language | None = None
+    auto_langs: tuple[Language, ...] | None = None
     enable_streaming_asr: bool | None = None
     partial_update_interval_ms: int | None = None
     is_manual_cut: bool | None = None
@@ -170,26 +220,34 @@ class JobAssign:
 
 @attrs.frozen(kw_only=True)
 class JobCancel:
-    job_id: str
-    trace_id: str | None = None
+    """The attempt (or, without one, the job) is not wanted any more."""
+
+    job_id: Id
+    trace_id: TraceId | None = None
     reason: str | None = None
-    attempt_id: int | None = None
+    attempt_id: AttemptNumber | None = None
 
 
 @attrs.frozen(kw_only=True)
 class JobResultAck:
-    job_id: str
-    attempt_id: int
-    status: str
+    """The result was stored or is stale; the node may forget it."""
+
+    job_id: Id
+    attempt_id: AttemptNumber
+    status: Literal["stored", "stale"]
 
 
 @attrs.frozen(kw_only=True)
 class NodeControl:
-    command: str
+    """An instruction to the node itself."""
+
+    command: Literal["shutdown", "reload_config", "drain"]
     reason: str | None = None
 
 
-TO_NODE: dict[str, type] = {
+ToNode = NodeRegisterAck | JobAssign | JobCancel | JobResultAck | NodeControl | Error
+
+TO_NODE: Mapping[str, type[ToNode]] = {
     "node_register_ack": NodeRegisterAck,
     "job_assign": JobAssign,
     "job_cancel": JobCancel,
@@ -197,5 +255,3 @@ TO_NODE: dict[str, type] = {
     "node_control": NodeControl,
     "error": Error,
 }
-
-ToNode = NodeRegisterAck | JobAssign | JobCancel | JobResultAck | NodeControl | Error

@@ -1,58 +1,96 @@
-from typing import Any
+"""What sessions and the scheduler say to each other."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
 import attrs
 
-from scheduler.wire.common import *
+from scheduler.wire.common import (
+    AudioFormat,
+    Error,
+    Id,
+    Index,
+    Language,
+    Mode,
+    Pipeline,
+    Resume,
+    SampleRate,
+    ServiceTimings,
+    TraceId,
+)
+
+UiEventName = Literal[
+    "INPUT_STARTED",
+    "INPUT_ENDED",
+    "ASR_PARTIAL",
+    "ASR_FINAL",
+    "DISPATCHED",
+    "NODE_ACCEPTED",
+    "NMT_DONE",
+    "TTS_PLAY_STARTED",
+    "TTS_PLAY_ENDED",
+    "ERROR",
+    "WAITING",
+]
+
+# -- session to scheduler -------------------------------------------------------------
 
 
 @attrs.frozen(kw_only=True)
 class SessionInit:
+    """A client's hello: a new session, or ``resume`` for one that is known."""
+
     client_version: str
     platform: str
-    src_lang: str
-    tgt_lang: str
+    src_lang: Language
+    tgt_lang: Language
     dialect: str | None = None
     features: dict[str, Any] | None = None
     pairing_code: str | None = None
     tenant_id: str | None = None
-    mode: str | None = None
-    lang_a: str | None = None
-    lang_b: str | None = None
-    auto_langs: tuple[str, ...] | None = None
+    mode: Mode | None = None
+    lang_a: Language | None = None
+    lang_b: Language | None = None
+    auto_langs: tuple[Language, ...] | None = None
     enable_streaming_asr: bool | None = None
     partial_update_interval_ms: int | None = None
-    trace_id: str | None = None
+    trace_id: TraceId | None = None
     receipts: bool | None = None
     resume: Resume | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Utterance:
-    session_id: str
-    utterance_index: int
+    """One whole utterance. ``audio`` is base64 and is passed on as it is."""
+
+    session_id: Id
+    utterance_index: Index
     manual_cut: bool
-    src_lang: str
-    tgt_lang: str
+    src_lang: Language
+    tgt_lang: Language
     audio: str
-    audio_format: str
-    sample_rate: int
+    audio_format: AudioFormat
+    sample_rate: SampleRate
     dialect: str | None = None
     features: dict[str, Any] | None = None
     pairing_code: str | None = None
     tenant_id: str | None = None
-    mode: str | None = None
-    lang_a: str | None = None
-    lang_b: str | None = None
-    auto_langs: tuple[str, ...] | None = None
+    mode: Mode | None = None
+    lang_a: Language | None = None
+    lang_b: Language | None = None
+    auto_langs: tuple[Language, ...] | None = None
     enable_streaming_asr: bool | None = None
     partial_update_interval_ms: int | None = None
-    trace_id: str | None = None
+    trace_id: TraceId | None = None
     pipeline: Pipeline | None = None
 
 
 @attrs.frozen(kw_only=True)
 class AudioChunk:
-    session_id: str
-    seq: int
+    """A piece of an utterance that the scheduler is to cut."""
+
+    session_id: Id
+    seq: Index
     is_final: bool
     payload: str | None = None
     client_timestamp_ms: int | None = None
@@ -60,55 +98,55 @@ class AudioChunk:
 
 @attrs.frozen(kw_only=True)
 class ClientHeartbeat:
-    session_id: str
+    """A sign of life, answered by ``server_heartbeat``."""
+
+    session_id: Id
     timestamp: int
 
 
 @attrs.frozen(kw_only=True)
 class SessionClose:
-    session_id: str
+    """The session is over and will not be resumed."""
+
+    session_id: Id
     reason: str
 
 
 @attrs.frozen(kw_only=True)
 class TtsStarted:
-    session_id: str
-    trace_id: str
-    group_id: str
+    """The client began to play a result."""
+
+    session_id: Id
+    trace_id: TraceId
+    group_id: Id
     ts_start_ms: int
 
 
 @attrs.frozen(kw_only=True)
 class TtsPlayEnded:
-    session_id: str
-    trace_id: str
-    group_id: str
+    """The client has played a result to its end."""
+
+    session_id: Id
+    trace_id: TraceId
+    group_id: Id
     ts_end_ms: int
 
 
 @attrs.frozen(kw_only=True)
 class ResultAck:
-    session_id: str
-    seq: int
+    """Every outcome up to ``seq`` was received."""
+
+    session_id: Id
+    seq: Index
 
 
 @attrs.frozen(kw_only=True)
 class JobCancel:
-    session_id: str
-    job_id: str
+    """The person does not want this result any more."""
 
+    session_id: Id
+    job_id: Id
 
-FROM_SESSION: dict[str, type] = {
-    "session_init": SessionInit,
-    "utterance": Utterance,
-    "audio_chunk": AudioChunk,
-    "client_heartbeat": ClientHeartbeat,
-    "session_close": SessionClose,
-    "tts_started": TtsStarted,
-    "tts_play_ended": TtsPlayEnded,
-    "result_ack": ResultAck,
-    "job_cancel": JobCancel,
-}
 
 FromSession = (
     SessionInit
@@ -122,17 +160,34 @@ FromSession = (
     | JobCancel
 )
 
+FROM_SESSION: Mapping[str, type[FromSession]] = {
+    "session_init": SessionInit,
+    "utterance": Utterance,
+    "audio_chunk": AudioChunk,
+    "client_heartbeat": ClientHeartbeat,
+    "session_close": SessionClose,
+    "tts_started": TtsStarted,
+    "tts_play_ended": TtsPlayEnded,
+    "result_ack": ResultAck,
+    "job_cancel": JobCancel,
+}
+
+
+# -- scheduler to session ----------------------------------------------------------------
+
 
 @attrs.frozen(kw_only=True)
 class SessionInitAck:
-    session_id: str
-    assigned_node_id: str | None
+    """The answer to a hello: the session and how to come back to it."""
+
+    session_id: Id
+    assigned_node_id: Id | None
     message: str
-    trace_id: str
+    trace_id: TraceId
     protocol_version: str
     use_binary_frame: bool
     negotiated_codec: str
-    resume_token: str | None = None
+    resume_token: Id | None = None
     resumed: bool | None = None
     recovered: bool | None = None
     timers: dict[str, int] | None = None
@@ -141,20 +196,24 @@ class SessionInitAck:
 
 @attrs.frozen(kw_only=True)
 class UtteranceAccepted:
-    session_id: str
-    utterance_index: int
-    job_id: str
-    trace_id: str
+    """From here on the scheduler owes one outcome."""
+
+    session_id: Id
+    utterance_index: Index
+    job_id: Id
+    trace_id: TraceId
 
 
 @attrs.frozen(kw_only=True)
 class UiEvent:
-    trace_id: str
-    session_id: str
-    job_id: str
-    utterance_index: int
-    event: str
-    status: str
+    """How a job is getting on. ``elapsed_ms`` counts from its acceptance."""
+
+    trace_id: TraceId
+    session_id: Id
+    job_id: Id
+    utterance_index: Index
+    event: UiEventName
+    status: Literal["ok", "error"]
     elapsed_ms: int | None = None
     error_code: str | None = None
     hint: str | None = None
@@ -162,26 +221,30 @@ class UiEvent:
 
 @attrs.frozen(kw_only=True)
 class AsrPartial:
-    session_id: str
-    utterance_index: int
-    job_id: str
+    """A text that is still being recognised; may be dropped."""
+
+    session_id: Id
+    utterance_index: Index
+    job_id: Id
     text: str
     is_final: bool
-    trace_id: str
+    trace_id: TraceId
 
 
 @attrs.frozen(kw_only=True)
 class TranslationResult:
-    session_id: str
-    utterance_index: int
-    job_id: str
+    """The outcome of a job that succeeded and has at least one of its three contents."""
+
+    session_id: Id
+    utterance_index: Index
+    job_id: Id
     text_asr: str
     text_translated: str
     tts_audio: str
     tts_format: str
-    trace_id: str
+    trace_id: TraceId
     extra: dict[str, Any] | None = None
-    group_id: str | None = None
+    group_id: Id | None = None
     part_index: int | None = None
     service_timings: ServiceTimings | None = None
     network_timings: dict[str, Any] | None = None
@@ -191,68 +254,65 @@ class TranslationResult:
     quality_score: float | None = None
     rerun_count: int | None = None
     segments_meta: dict[str, Any] | None = None
-    seq: int | None = None
+    seq: Index | None = None
 
 
 @attrs.frozen(kw_only=True)
 class MissingResult:
-    session_id: str
-    utterance_index: int
+    """The outcome of a job without content; ``reason`` says why. ``created_at_ms`` is Unix time."""
+
+    session_id: Id
+    utterance_index: Index
     reason: str
     created_at_ms: int
-    trace_id: str | None = None
-    job_id: str | None = None
-    seq: int | None = None
+    trace_id: TraceId | None = None
+    job_id: Id | None = None
+    seq: Index | None = None
     code: str | None = None
     hint: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class ServerHeartbeat:
-    session_id: str
+    """The answer to ``client_heartbeat``; Unix time in milliseconds."""
+
+    session_id: Id
     timestamp: int
 
 
 @attrs.frozen(kw_only=True)
 class SessionCloseAck:
-    session_id: str
+    """The session is closed."""
+
+    session_id: Id
 
 
 @attrs.frozen(kw_only=True)
 class LanguageDetected:
-    session_id: str
-    lang: str
+    """The language heard in a two-way session; confidence from 0 to 1."""
+
+    session_id: Id
+    lang: Language
     confidence: float
 
 
 @attrs.frozen(kw_only=True)
 class Backpressure:
-    action: str
+    """A request to send less for a while."""
+
+    action: Literal["BUSY", "SLOW_DOWN", "PAUSE"]
     resume_after_ms: int | None = None
     message: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class GoingAway:
+    """The server drains: connect again, then leave."""
+
     reason: str
     time_left_ms: int
     reconnect_after_ms: int
 
-
-TO_SESSION: dict[str, type] = {
-    "session_init_ack": SessionInitAck,
-    "utterance_accepted": UtteranceAccepted,
-    "ui_event": UiEvent,
-    "asr_partial": AsrPartial,
-    "translation_result": TranslationResult,
-    "missing_result": MissingResult,
-    "server_heartbeat": ServerHeartbeat,
-    "session_close_ack": SessionCloseAck,
-    "language_detected": LanguageDetected,
-    "backpressure": Backpressure,
-    "going_away": GoingAway,
-    "error": Error,
-}
 
 ToSession = (
     SessionInitAck
@@ -268,3 +328,18 @@ ToSession = (
     | GoingAway
     | Error
 )
+
+TO_SESSION: Mapping[str, type[ToSession]] = {
+    "session_init_ack": SessionInitAck,
+    "utterance_accepted": UtteranceAccepted,
+    "ui_event": UiEvent,
+    "asr_partial": AsrPartial,
+    "translation_result": TranslationResult,
+    "missing_result": MissingResult,
+    "server_heartbeat": ServerHeartbeat,
+    "session_close_ack": SessionCloseAck,
+    "language_detected": LanguageDetected,
+    "backpressure": Backpressure,
+    "going_away": GoingAway,
+    "error": Error,
+}
