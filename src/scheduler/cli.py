@@ -9,8 +9,9 @@ Exit codes: 0 done, 1 it did not work (the last line says why), 2 wrong usage.
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import trio
@@ -22,6 +23,9 @@ from scheduler.commands.logs import configure_logs
 from scheduler.config import Config, NodeConfig
 from scheduler.errors import ConfigError, SchedulerError
 
+F = TypeVar("F", bound=Callable[..., Any])
+EPILOG = (__doc__ or "").split("\n\n", 1)[1].replace("``", "")
+
 
 class _Commands(click.Group):
     """Without the name of a command, ``serve`` is meant."""
@@ -32,7 +36,7 @@ class _Commands(click.Group):
         return super().parse_args(ctx, args)
 
 
-def _settings(cls: type, table: str) -> Any:
+def _settings(cls: type, table: str) -> Callable[[F], F]:
     """The decorator that turns a settings class into flags, backed by files and environment."""
     prefix = "SCHEDULER_" if table == "scheduler" else f"SCHEDULER_{table.upper()}_"
     loaders = ts.default_loaders(
@@ -42,10 +46,11 @@ def _settings(cls: type, table: str) -> Any:
         config_files_var="SCHEDULER_SETTINGS",
         env_prefix=prefix,
     )
-    return ts.click_options(cls, loaders, argname="settings")
+    decorate: Callable[[F], F] = ts.click_options(cls, loaders, argname="settings")
+    return decorate
 
 
-def _config_flag(command: Any) -> Any:
+def _config_flag(command: F) -> F:
     """``--config`` is read before the flags exist (see :func:`main`); here it is explained."""
     return click.option(
         "--config",
@@ -58,7 +63,7 @@ def _config_flag(command: Any) -> Any:
 def build() -> click.Group:
     """The command line, with defaults from files and environment already in place."""
 
-    @click.group(cls=_Commands, epilog=(__doc__ or "").split("\n\n", 1)[1])
+    @click.group(cls=_Commands, epilog=EPILOG)
     @click.version_option(__version__, prog_name="lingua-scheduler")
     def cli() -> None:
         """A real-time dispatch scheduler for speech translation.
@@ -103,14 +108,19 @@ def build() -> click.Group:
         "--rate", default=16000, show_default=True, type=click.IntRange(min=8000),
         help="Samples per second of headerless .raw files (16-bit, mono).",
     )  # fmt: skip
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file.")
     def translate(
-        files: tuple[str, ...], src: str, tgt: str, url: str, out: str, timeout: float, rate: int
-    ) -> None:
+        files: tuple[str, ...], src: str, tgt: str, url: str, out: str, timeout: float,
+        rate: int, as_json: bool,
+    ) -> None:  # fmt: skip
         """Translate recorded speech: WAV files, or headerless 16-bit samples (.raw)."""
         from scheduler.commands.translate import Wish, run_translate
 
         configure_logs("warning")
-        wish = Wish(src=src, tgt=tgt, url=url, out=Path(out), timeout=timeout, sample_rate=rate)
+        wish = Wish(
+            src=src, tgt=tgt, url=url, out=Path(out), timeout=timeout, sample_rate=rate,
+            as_json=as_json,
+        )  # fmt: skip
         failed = trio.run(run_translate, [Path(name) for name in files], wish)
         sys.exit(1 if failed else 0)
 
@@ -122,11 +132,27 @@ def main(argv: list[str] | None = None) -> None:
     args = sys.argv[1:] if argv is None else argv
     try:
         _take_config_files(args)
-        build()(args, prog_name="python -m scheduler")
+        command = _build_or_explain()
+        command(args, prog_name="python -m scheduler")
     except (TsError, SchedulerError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {'; '.join(_sentences(error))}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _build_or_explain() -> click.Group:
+    """The command line; a wrong value in a file or the environment is an error of settings."""
+    try:
+        return build()
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _sentences(error: BaseException) -> list[str]:
+    """What went wrong, without the wrapping that libraries put around it."""
+    if isinstance(error, BaseExceptionGroup):
+        return [text for inner in error.exceptions for text in _sentences(inner)]
+    return [str(error)]
 
 
 def _take_config_files(args: list[str]) -> None:

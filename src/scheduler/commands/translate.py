@@ -1,13 +1,15 @@
 """``python -m scheduler translate``: recordings in, translated recordings out."""
 
-import sys
+import json
 from pathlib import Path
+from typing import Any
 
 import attrs
+import click
 import trio
 from rich.console import Console
 
-from scheduler.client import Session, StateChanged, Translation, connect
+from scheduler.client import Session, StateChanged, connect
 from scheduler.errors import SchedulerError
 from scheduler.wire.session import AsrPartial, UiEvent
 
@@ -22,6 +24,7 @@ class Wish:
     out: Path
     timeout: float
     sample_rate: int
+    as_json: bool = False
 
 
 async def run_translate(files: list[Path], wish: Wish) -> int:
@@ -39,20 +42,22 @@ async def run_translate(files: list[Path], wish: Wish) -> int:
         nursery.start_soon(_show_progress, session, console)
         for path in files:
             try:
-                await _translate(session, path, wish)
+                report = await _translate(session, path, wish)
             except SchedulerError as error:
                 failed += 1
-                console.print(f"{path.name}: {error}", style="red", markup=False)
+                report = {"file": str(path), "error": str(error)}
             except trio.TooSlowError:
                 failed += 1
                 why = f"no result in {wish.timeout:g} s; the connection is {session.state}"
                 why += f" ({session.detail})" if session.detail else ""
-                console.print(f"{path.name}: {why}", style="red", markup=False)
+                report = {"file": str(path), "error": why}
+            _print(report, wish, console)
         nursery.cancel_scope.cancel()
     return failed
 
 
-async def _translate(session: Session, path: Path, wish: Wish) -> None:
+async def _translate(session: Session, path: Path, wish: Wish) -> dict[str, Any]:
+    """One file to its outcome, as plain data; its audio goes into a file of its own."""
     audio = await trio.Path(path).read_bytes()
     with trio.fail_after(wish.timeout):
         result = await session.translate(
@@ -60,30 +65,43 @@ async def _translate(session: Session, path: Path, wish: Wish) -> None:
             audio_format="pcm16" if path.suffix == ".raw" else "wav",
             sample_rate=wish.sample_rate,
         )
-    if result.silence:
-        _print(f"{path.name}: nobody spoke")
-        return
-    _print(f"{path.name}")
-    _print(f"  {wish.src}: {result.text_source}")
-    _print(f"  {wish.tgt}: {result.text_translated}")
-    _print(f"  {_timings(result)}")
+    report: dict[str, Any] = {
+        "file": str(path),
+        "job_id": result.job_id,
+        "silence": result.silence,
+        "text_source": result.text_source,
+        "text_translated": result.text_translated,
+        "timings": attrs.asdict(result.timings) if result.timings else {},
+    }
     if result.audio:
         target = wish.out / f"{path.stem}.{wish.tgt}.{result.audio_format}"
         await trio.Path(target).write_bytes(result.audio)
-        _print(f"  audio: {target}")
+        report["audio"] = str(target)
+    return report
 
 
-def _timings(result: Translation) -> str:
-    said = attrs.asdict(result.timings) if result.timings else {}
-    parts = [
-        f"{key.removesuffix('_ms')} {value} ms" for key, value in said.items() if value is not None
+def _print(report: dict[str, Any], wish: Wish, console: Console) -> None:
+    if wish.as_json:
+        click.echo(json.dumps(report, ensure_ascii=False))
+        return
+    name = Path(report["file"]).name
+    if "error" in report:
+        console.print(f"{name}: {report['error']}", style="red", markup=False)
+        return
+    if report["silence"]:
+        click.echo(f"{name}: nobody spoke")
+        return
+    timings = [
+        f"{key.removesuffix('_ms')} {value} ms"
+        for key, value in report["timings"].items()
+        if value is not None
     ]
-    return ", ".join(parts) or "the node told no timings"
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    click.echo(name)
+    click.echo(f"  {wish.src}: {report['text_source']}")
+    click.echo(f"  {wish.tgt}: {report['text_translated']}")
+    click.echo(f"  {', '.join(timings) or 'the node told no timings'}")
+    if "audio" in report:
+        click.echo(f"  audio: {report['audio']}")
 
 
 async def _show_progress(session: Session, console: Console) -> None:
