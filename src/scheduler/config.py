@@ -88,6 +88,13 @@ class Config:
         lambda c: min(1.0, c.node_suspect_timeout / 2),
         "How often a node with receipts sends a heartbeat.",
     )
+    quarantine_setbacks: Count = _setting(
+        3, "Failures in a row after which a node gets no jobs until a canary went well."
+    )
+    canary_interval: Seconds = _setting(
+        10.0, "Pause before a quarantined node is tried with a canary."
+    )
+    canary_timeout: Seconds = _setting(10.0, "How long a canary may take.")
     result_stored_timeout: Seconds = _setting(5.0, "A node resends a result not receipted by then.")
     node_backoff_max: Seconds = _setting(5.0, "Longest pause between a node's attempts to connect.")
 

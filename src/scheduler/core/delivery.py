@@ -8,6 +8,7 @@ when the session acknowledged it. A session without receipts can never get furth
 
 import attrs
 
+from scheduler.core import receipts
 from scheduler.core.events import Timer
 from scheduler.core.job import Job, Outcome, OutcomeKind
 from scheduler.core.session import OwedOutcome, Session
@@ -64,6 +65,12 @@ def replay(step: Step, session: Session) -> None:
         _send(step, session, owed)
 
 
+def writing(session: Session, seq: int) -> None:
+    """The writer has taken the outcome: from here on it may be known to the client."""
+    if (owed := session.owed.get(seq)) is not None:
+        owed.told = True
+
+
 def written(step: Step, session: Session, seq: int) -> None:
     """The session's current connection took the whole outcome."""
     owed = session.owed.get(seq)
@@ -75,6 +82,8 @@ def written(step: Step, session: Session, seq: int) -> None:
         step.note("written", job, seq=seq, connection=session.connection)
     if not session.receipts:
         _let_go(step, session, owed)
+    elif session.receipt_by is None:
+        receipts.expect(step, session)
 
 
 def acknowledged(step: Step, session: Session, seq: int) -> bool:
@@ -94,6 +103,33 @@ def acknowledged(step: Step, session: Session, seq: int) -> bool:
         if job is not None and not owed.dropped:
             job.move(Move.ACKNOWLEDGE, step.now, session.session_id, seq=owed.seq)
             step.note("delivered", job, seq=owed.seq, seconds=round(step.now - job.accepted_at, 3))
+    receipts.unexpect(step, session)
+    if session.connection is not None and any(owed.told for owed in session.owed.values()):
+        receipts.expect(step, session)
+    return True
+
+
+def salvage(step: Step, session: Session, job: Job, outcome: Outcome) -> bool:
+    """Put a good result in the place of a timeout that nobody has been told of yet.
+
+    False, and nothing changed, if it is too late for that. A session of the base may have been
+    told by a ``ui_event`` as soon as the failure had its turn.
+    """
+    owed = session.owed.get(job.seq) if job.seq is not None else None
+    if job.seq is not None and (owed is None or owed.told or owed.dropped or not session.receipts):
+        return False
+    job.move(Move.SALVAGE, step.now, "scheduler")
+    job.outcome = outcome
+    step.note("salvaged", job)
+    if owed is not None:
+        before = owed.size_bytes
+        owed.message = attrs.evolve(outcome.message, seq=owed.seq)
+        owed.size_bytes = _size_bytes(owed.message)
+        session.owed_bytes += owed.size_bytes - before
+        step.state.owed_bytes += owed.size_bytes - before
+        if session.connection is not None:
+            step.replace(session.connection, owed.message, owed.seq)
+        _bound(step, session)
     return True
 
 
@@ -149,6 +185,7 @@ def forget(step: Step, session: Session, why: str) -> None:
     for owed in list(session.owed.values()):
         expire(step, owed.job_id, why)
         _let_go(step, session, owed)
+    receipts.unexpect(step, session)
     step.clear_timer(Timer("session", session.session_id))
 
 

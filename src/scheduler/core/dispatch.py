@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from scheduler.core import delivery
+from scheduler.core import delivery, quarantine
 from scheduler.core.events import Timer
 from scheduler.core.job import Attempt, Job, Outcome, OutcomeKind
 from scheduler.core.node import Node
@@ -202,10 +202,12 @@ def expired(step: Step, job: Job) -> None:
         )
     elif attempt is not None and overall is not None and step.now < overall:
         node = step.state.nodes[attempt.node_id]
-        node.setbacks += 1
+        quarantine.setback(step, node, "no receipt")
         cancel_at_node(step, job, attempt, "no_receipt")
         lose(step, job, "no_receipt", hint=f"{node.node_id} did not receipt the job in time")
     else:
+        if attempt is not None:
+            quarantine.setback(step, step.state.nodes[attempt.node_id], "no result in time")
         spent = step.now - job.attempts[0].assigned_at
         hint = f"no result within {spent:.3g} s of the first of {len(job.attempts)} attempts"
         finish(step, job, OutcomeKind.TIMEOUT, actor="scheduler", code=Code.JOB_TIMEOUT, hint=hint)

@@ -8,9 +8,8 @@ at the same instants, with the same source of ids, give the same effects.
 from typing import assert_never
 
 from scheduler.config import Config
-from scheduler.core import dispatch, nodes, sessions
+from scheduler.core import delivery, dispatch, nodes, quarantine, receipts, sessions
 from scheduler.core.check import check
-from scheduler.core.delivery import written
 from scheduler.core.events import (
     DrainStarted,
     Effect,
@@ -24,6 +23,7 @@ from scheduler.core.events import (
     SessionJoined,
     Silent,
     Timer,
+    Writing,
     Written,
 )
 from scheduler.core.node import Node
@@ -51,10 +51,8 @@ class Engine:
                 nodes.join(step, event)
             case Received():
                 _received(step, event.connection, event.message)
-            case Written():
-                peer = self._state.peers.get(event.connection)
-                if isinstance(peer, Session):
-                    written(step, peer, event.seq)
+            case Writing() | Written():
+                _wrote(step, event)
             case Left():
                 _left(step, event)
             case Silent() | Heard():
@@ -92,6 +90,15 @@ def _received(step: Step, connection: Generation, message: FromSession | FromNod
         step.note("stale", input=type(message).__name__, connection=connection)
 
 
+def _wrote(step: Step, event: Writing | Written) -> None:
+    session = step.state.peers.get(event.connection)
+    if isinstance(session, Session):
+        if isinstance(event, Writing):
+            delivery.writing(session, event.seq)
+        else:
+            delivery.written(step, session, event.seq)
+
+
 def _left(step: Step, event: Left) -> None:
     peer = step.state.peers.pop(event.connection, None)
     if isinstance(peer, Session):
@@ -113,8 +120,15 @@ def _expired(step: Step, timer: Timer) -> None:
         job = step.state.jobs.get(timer.key)
         if job is not None:
             dispatch.expired(step, job)
-    elif (session := step.state.sessions.get(timer.key)) and session.connection is None:
-        sessions.close(step, session, "not resumed in time")
+    elif timer.kind == "canary":
+        node = step.state.nodes.get(timer.key)
+        if node is not None:
+            quarantine.due(step, node)
+    elif (session := step.state.sessions.get(timer.key)) is not None:
+        if timer.kind == "receipt":
+            receipts.overdue(step, session)
+        elif session.connection is None:
+            sessions.close(step, session, "not resumed in time")
 
 
 def _drain(step: Step) -> None:

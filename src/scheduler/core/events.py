@@ -20,7 +20,7 @@ Generation = int
 class Timer:
     """The name of one deadline. There is at most one of each at any time."""
 
-    kind: Literal["job", "receipt", "session"]
+    kind: Literal["job", "session", "receipt", "canary"]
     key: str
 
 
@@ -49,6 +49,14 @@ class Received:
 
     connection: Generation
     message: FromSession | FromNode
+
+
+@attrs.frozen
+class Writing:
+    """The writer is about to write the outcome with this ``seq``: it cannot be replaced now."""
+
+    connection: Generation
+    seq: int
 
 
 @attrs.frozen
@@ -94,7 +102,16 @@ class DrainStarted:
 
 
 Event = (
-    SessionJoined | NodeJoined | Received | Written | Left | Silent | Heard | Expired | DrainStarted
+    SessionJoined
+    | NodeJoined
+    | Received
+    | Writing
+    | Written
+    | Left
+    | Silent
+    | Heard
+    | Expired
+    | DrainStarted
 )
 
 
@@ -113,6 +130,22 @@ class Send:
     message: ToSession | ToNode
     seq: int | None = None
     droppable: bool = False
+
+
+@attrs.frozen
+class Replace:
+    """Put this message in the place of the outcome ``seq`` that still waits in the outbox."""
+
+    connection: Generation
+    message: ToSession
+    seq: int
+
+
+@attrs.frozen
+class Probe:
+    """Ask this connection for a sign of life now."""
+
+    connection: Generation
 
 
 @attrs.frozen
@@ -149,4 +182,4 @@ class Note:
     detail: dict[str, Any]
 
 
-Effect = Send | End | SetTimer | ClearTimer | Note
+Effect = Send | Replace | Probe | End | SetTimer | ClearTimer | Note

@@ -6,9 +6,17 @@ import attrs
 
 from scheduler.config import Config
 from scheduler.core.events import Generation
-from scheduler.core.placement import Abilities, abilities_of
+from scheduler.core.placement import Abilities, Need, abilities_of
 from scheduler.wire.common import Capability, InstalledService, LanguageCapabilities, ResourceUsage
 from scheduler.wire.node import NodeHeartbeat, NodeRegister
+
+
+@attrs.frozen(kw_only=True)
+class Canary:
+    """The job that is to show whether a quarantined node works again."""
+
+    job_id: str
+    need: Need
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -17,6 +25,8 @@ class Node:
 
     ``running`` maps the id of each job that has its current attempt here to that
     attempt's number; taken and free slots are derived from it and kept nowhere else.
+    ``setbacks`` are failures in a row by the node's own fault; ``quarantined`` says why it
+    gets no jobs, if it gets none.
     """
 
     node_id: str
@@ -35,6 +45,8 @@ class Node:
     setbacks: int = 0
     completed: int = 0
     running: dict[str, int] = attrs.Factory(dict)
+    quarantined: str | None = None
+    canary: Canary | None = None
 
     @property
     def receipts(self) -> bool:
@@ -51,7 +63,7 @@ class Node:
         """One of the words of ``node_register_ack.status``."""
         if self.draining:
             return "draining"
-        if self.suspect or not all(c.ready for c in self.capabilities):
+        if self.suspect or self.quarantined or not all(c.ready for c in self.capabilities):
             return "degraded"
         return "ready"
 

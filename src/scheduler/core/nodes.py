@@ -4,9 +4,9 @@ from typing import Any
 
 import attrs
 
-from scheduler.core import delivery, dispatch
+from scheduler.core import delivery, dispatch, quarantine
 from scheduler.core.events import Left, NodeJoined
-from scheduler.core.job import Job, OutcomeKind
+from scheduler.core.job import Job, Outcome, OutcomeKind
 from scheduler.core.node import Node, in_flight_of, new_node
 from scheduler.core.placement import unable
 from scheduler.core.sessions import milliseconds
@@ -42,6 +42,7 @@ def join(step: Step, event: NodeJoined) -> None:
     step.note("node_joined", node_id=node_id, slots=node.slots, connection=node.connection)
     lost: list[Job] = []
     if old is not None:
+        quarantine.leave(step, old)
         step.end(old.connection, Close.REPLACED)
         lost = _take_over(step, old, node, held)
     _cancel_strays(step, node, held)
@@ -93,6 +94,10 @@ def _cancel_strays(step: Step, node: Node, held: dict[str, int]) -> None:
 
 def received(step: Step, node: Node, message: wire.FromNode) -> None:
     """A message of a registered node. What names no current attempt of it changes nothing."""
+    if quarantine.concerns(node, message):
+        if quarantine.heard(step, node, message):
+            dispatch.reconsider(step, node)
+        return
     match message:
         case wire.NodeRegister():
             text = "this connection is already registered"
@@ -153,17 +158,41 @@ def _result(step: Step, node: Node, result: wire.JobResult) -> None:
         or result.node_id != node.node_id
         or not job.is_current(node.connection, result.attempt_id)
     ):
+        if _salvaged(step, node, job, result):
+            return
         step.stale("job_result", job, node_id=node.node_id, attempt=result.attempt_id)
         _receipt(step, node, result, "stored" if _settled_by(job, node, result) else "stale")
         return
     _receipt(step, node, result, "stored")
     if result.success:
-        node.setbacks, node.completed = 0, node.completed + 1
+        node.completed += 1
+        quarantine.success(step, node)
         message = _translation(job, result)
         kind = OutcomeKind.TRANSLATED if message else OutcomeKind.SILENCE
         dispatch.finish(step, job, kind, actor=node.node_id, result=message)
         return
     _failed(step, node, job, result.error)
+
+
+def _salvaged(step: Step, node: Node, job: Job | None, result: wire.JobResult) -> bool:
+    """A good result of the last attempt that comes just too late, while nobody was told."""
+    if job is None or job.outcome is None or job.outcome.kind is not OutcomeKind.TIMEOUT:
+        return False
+    last = job.attempts[-1]
+    same = (last.connection, last.number) == (node.connection, result.attempt_id)
+    session = step.state.sessions.get(job.session_id)
+    if not (same and result.success and result.node_id == node.node_id) or session is None:
+        return False
+    content = _translation(job, result)
+    outcome = Outcome(
+        kind=OutcomeKind.TRANSLATED if content else OutcomeKind.SILENCE,
+        at=step.now,
+        message=content or delivery.missing(step, job, OutcomeKind.SILENCE, None, None),
+    )
+    if not delivery.salvage(step, session, job, outcome):
+        return False
+    _receipt(step, node, result, "stored")
+    return True
 
 
 def _settled_by(job: Job | None, node: Node, result: wire.JobResult) -> bool:
@@ -185,12 +214,13 @@ def _receipt(step: Step, node: Node, result: wire.JobResult, status: Any) -> Non
 
 def _failed(step: Step, node: Node, job: Job, error: JobError | None) -> None:
     """A node reports a failure: another try if that can help, else the outcome."""
-    node.setbacks += 1
     code = error.code if error else str(Code.PROCESSING_ERROR)
     hint = f"{node.node_id}: {error.message[:200]}" if error else f"{node.node_id} failed"
     retryable = code not in FINAL_CODES
     if error is not None and error.retryable is not None:
         retryable = error.retryable
+    if retryable:  # what any node would refuse is no fault of this one
+        quarantine.setback(step, node, code)
     others = any(
         unable(job.need, other.abilities) is None
         for other in step.state.nodes.values()
@@ -240,6 +270,7 @@ def _timings(extra: dict[str, Any] | None) -> ServiceTimings | None:
 def left(step: Step, node: Node, event: Left) -> None:
     """A node's connection has ended: its jobs go to their next attempt in this instant."""
     del step.state.nodes[node.node_id]
+    quarantine.leave(step, node)
     step.note(
         "node_left", node_id=node.node_id, connection=event.connection, why=event.close.text,
         jobs=len(node.running),

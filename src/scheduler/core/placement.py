@@ -44,6 +44,7 @@ class Rejection(enum.StrEnum):
     LANGUAGE = "language_missing"
     TRIED = "already_tried"
     DRAINING = "draining"
+    QUARANTINED = "quarantined"
     SUSPECT = "silent"
     BUSY = "no_free_slot"
 
@@ -150,6 +151,8 @@ def feasible(job: "Job", node: "Node") -> Rejection | None:
         return Rejection.TRIED
     if node.draining:
         return Rejection.DRAINING
+    if node.quarantined is not None:
+        return Rejection.QUARANTINED
     if node.suspect:
         return Rejection.SUSPECT
     return None if node.free > 0 else Rejection.BUSY
@@ -193,6 +196,7 @@ def why_waiting(need: Need, rejections: Counter[Rejection]) -> tuple[str, str]:
     for reason, text in (
         (Rejection.SUSPECT, "has gone silent"),
         (Rejection.DRAINING, "is draining"),
+        (Rejection.QUARANTINED, "is in quarantine after repeated failures"),
         (Rejection.TRIED, "has already failed this job"),
         (Rejection.NOT_READY, "is not ready"),
     ):

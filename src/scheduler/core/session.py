@@ -14,7 +14,8 @@ class OwedOutcome:
     """An outcome that has its ``seq`` and is not known to be received.
 
     ``size_bytes`` is what it counts against retention. ``dropped`` marks one whose
-    content was given up; its message is then a ``gap``.
+    content was given up; its message is then a ``gap``. ``told`` is set as soon as a writer
+    has taken it: from then on the client may know it.
     """
 
     seq: int
@@ -22,6 +23,7 @@ class OwedOutcome:
     message: TranslationResult | MissingResult
     size_bytes: int
     dropped: bool = False
+    told: bool = False
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -30,7 +32,8 @@ class Session:
 
     ``order`` holds the accepted jobs whose outcome has not had its turn; ``owed`` the
     outcomes that had, by ``seq``, oldest first. ``sent_seq`` is the highest that was ever
-    handed to a connection: nothing above it can have been received.
+    handed to a connection: nothing above it can have been received. ``receipt_by`` is when
+    a session that was told something must have acknowledged something.
     """
 
     session_id: str
@@ -47,6 +50,7 @@ class Session:
     acked_seq: int = 0
     by_index: OrderedDict[int, str] = attrs.Factory(OrderedDict)
     affine_node: str | None = None
+    receipt_by: float | None = None
 
     @property
     def receipts(self) -> bool:

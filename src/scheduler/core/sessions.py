@@ -3,7 +3,7 @@
 import hmac
 from typing import Any
 
-from scheduler.core import delivery, dispatch
+from scheduler.core import delivery, dispatch, receipts
 from scheduler.core.events import Generation, Left, SessionJoined, Timer
 from scheduler.core.job import Job, OutcomeKind
 from scheduler.core.placement import need_of
@@ -59,6 +59,7 @@ def _resume(step: Step, session: Session, event: SessionJoined, last_seq: int) -
     """Take the session over at once, even from a predecessor that still looks alive."""
     if session.connection is not None:
         step.end(session.connection, Close.REPLACED)
+    receipts.unexpect(step, session)
     session.connection = event.connection
     step.state.peers[event.connection] = session
     step.clear_timer(Timer("session", session.session_id))
@@ -235,6 +236,7 @@ def _played(step: Step, session: Session, message: wire.TtsPlayEnded) -> None:
 def left(step: Step, session: Session, event: Left) -> None:
     """The session's connection has ended. It is kept if it can come back for its outcomes."""
     session.connection = None
+    receipts.unexpect(step, session)
     step.note(
         "session_left", session_id=session.session_id, connection=event.connection,
         why=event.close.text, owed=len(session.owed),

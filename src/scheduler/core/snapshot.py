@@ -92,6 +92,7 @@ class Snapshot:
             "running": sorted(node.running),
             "completed": node.completed,
             "setbacks": node.setbacks,
+            "quarantined": node.quarantined,
             "capabilities": [
                 {"type": c.type, "ready": c.ready, "reason": c.reason} for c in node.capabilities
             ],

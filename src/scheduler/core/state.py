@@ -12,6 +12,8 @@ from scheduler.core.events import (
     End,
     Generation,
     Note,
+    Probe,
+    Replace,
     Send,
     SetTimer,
     Timer,
@@ -108,6 +110,14 @@ class Step:
         """Send a message; without a connection there is nobody to send it to."""
         if connection is not None:
             self.effects.append(Send(connection, message, seq, droppable))
+
+    def replace(self, connection: Generation, message: ToSession, seq: int) -> None:
+        """Change an outcome that still waits in its connection's outbox."""
+        self.effects.append(Replace(connection, message, seq))
+
+    def probe(self, connection: Generation) -> None:
+        """Ask for a sign of life."""
+        self.effects.append(Probe(connection))
 
     def end(self, connection: Generation, close: Close) -> None:
         """Close a connection; what it still does is no concern of ours from here on."""

@@ -10,6 +10,10 @@ Two laws, as strict as they are short:
 
 Reading the table:
 
+* The one exception to law 2 is ``salvage``: a good result that comes after its job had timed
+  out, while nobody has been told yet, takes the failure's place. It is not a second
+  settling: the job stays ``finished``, and once a writer has taken the failure there is no
+  way to it.
 * ``pending`` is left only by an assignment or by the job's end. A lost attempt brings
   the job back there, with the next attempt number, on the same overall deadline.
 * A node of the base sends neither ``job_ack`` nor ``job_started``, so ``assigned`` may
@@ -51,6 +55,7 @@ class Move(enum.StrEnum):
     START = "start"
     LOSE = "lose"
     FINISH = "finish"
+    SALVAGE = "salvage"
     WRITE = "write"
     ACKNOWLEDGE = "acknowledge"
     EXPIRE = "expire"
@@ -71,6 +76,7 @@ TRANSITIONS: dict[tuple[JobState, Move], JobState] = {
     (_S.RECEIVED, _M.FINISH): _S.FINISHED,
     (_S.STARTED, _M.LOSE): _S.PENDING,
     (_S.STARTED, _M.FINISH): _S.FINISHED,
+    (_S.FINISHED, _M.SALVAGE): _S.FINISHED,
     (_S.FINISHED, _M.WRITE): _S.WRITTEN,
     (_S.FINISHED, _M.ACKNOWLEDGE): _S.ACKNOWLEDGED,
     (_S.FINISHED, _M.EXPIRE): _S.EXPIRED,

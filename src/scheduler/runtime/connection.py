@@ -45,6 +45,10 @@ class Silence:
     on_change: Callable[[bool], None]
 
 
+def _ignore(seq: int) -> None:
+    """For peers whose messages are not counted."""
+
+
 class Connection:
     """An open WebSocket. Made by :func:`accept` and :func:`dial`, used inside their block."""
 
@@ -59,6 +63,7 @@ class Connection:
         self._pinging = False
         self._suspect = False
         self._silence: Silence | None = None
+        self._probed_at = math.inf
         self._nap = trio.CancelScope()
         self.greeted = False
         self.close: Close | None = None
@@ -72,6 +77,15 @@ class Connection:
         """Queue one message; a peer too slow for its outbox is cut off."""
         if not self._outbox.put(Entry(text, seq, droppable)):
             self.cut(Close.SLOW_CONSUMER)
+
+    def replace(self, seq: int, text: str) -> None:
+        """Put ``text`` in the place of the queued outcome ``seq``, if it is still queued."""
+        self._outbox.replace(seq, text)
+
+    def probe(self) -> None:
+        """Ping now, and give the peer up if nothing is heard within ``pong_timeout``."""
+        self._probed_at = trio.current_time()
+        self._nap.cancel()
 
     def end(self, close: Close) -> None:
         """Write what is queued, then close. The first reason given is the one that counts."""
@@ -98,7 +112,8 @@ class Connection:
         self,
         on_message: Callable[[str | bytes], None],
         *,
-        on_written: Callable[[int], None] = lambda seq: None,
+        on_writing: Callable[[int], None] = _ignore,
+        on_written: Callable[[int], None] = _ignore,
         hello_timeout: float | None = None,
     ) -> None:
         """Read, write and keep alive until any of them ends; then all have ended.
@@ -110,7 +125,7 @@ class Connection:
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._write, on_written)
+                    nursery.start_soon(self._write, on_writing, on_written)
                     nursery.start_soon(self._keepalive, nursery)
                     if hello_timeout is not None:
                         nursery.start_soon(self._await_hello, hello_timeout)
@@ -140,8 +155,12 @@ class Connection:
             self._decide(Close.TOO_LARGE)
         self._decide(Close.NORMAL if said_goodbye else Close.PEER_GONE)
 
-    async def _write(self, on_written: Callable[[int], None]) -> None:
+    async def _write(
+        self, on_writing: Callable[[int], None], on_written: Callable[[int], None]
+    ) -> None:
         while (entry := await self._outbox.get()) is not None:
+            if entry.seq is not None:
+                on_writing(entry.seq)
             await self._ws.send_message(entry.text)
             self._outbox.done(entry)
             if entry.seq is not None:
@@ -190,6 +209,8 @@ class Connection:
             ping_at = heard_at + silence.suspect_after * PING_BEFORE_SUSPICION
             return ping_at, heard_at + silence.suspect_after, heard_at + silence.dead_after
         ping_at = heard_at + self._config.ping_interval
+        if heard_at <= self._probed_at:
+            ping_at = min(ping_at, self._probed_at)
         return ping_at, math.inf, ping_at + self._config.pong_timeout
 
     def _judge(self, *, suspect: bool) -> None:

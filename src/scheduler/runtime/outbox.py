@@ -54,6 +54,13 @@ class Outbox:
         self._changed.set()
         return True
 
+    def replace(self, seq: int, text: str) -> None:
+        """Change the text of a queued outcome; one that was taken already stays as it was."""
+        for place, entry in enumerate(self._entries):
+            if entry.seq == seq:
+                self._entries[place] = attrs.evolve(entry, text=text)
+                self.size_bytes += len(text) - len(entry.text)
+
     def close(self) -> None:
         """Take nothing more; :meth:`get` still gives what is there, then ``None``."""
         self._closed = True

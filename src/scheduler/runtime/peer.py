@@ -16,6 +16,7 @@ from scheduler.core.events import (
     Received,
     SessionJoined,
     Silent,
+    Writing,
     Written,
 )
 from scheduler.errors import Close, Code, ProtocolError
@@ -50,7 +51,10 @@ async def converse(shell: Shell, connection: Connection, role: Role, config: Con
     with shell.registered(connection) as generation:
         peer = _Peer(shell, connection, generation, role, config)
         await connection.run(
-            peer.receive, on_written=peer.written, hello_timeout=config.hello_timeout
+            peer.receive,
+            on_writing=peer.writing,
+            on_written=peer.written,
+            hello_timeout=config.hello_timeout,
         )
 
 
@@ -113,6 +117,10 @@ class _Peer:
         self._connection.put(encode(message))
         if self._invalid > self._config.invalid_messages_max:
             self._connection.end(Close.TOO_MANY_INVALID)
+
+    def writing(self, seq: int) -> None:
+        """The writer has taken an outcome and is about to write it."""
+        self._shell.apply(Writing(self._generation, seq))
 
     def written(self, seq: int) -> None:
         """The writer handed an outcome to the operating system."""

@@ -24,6 +24,8 @@ from scheduler.core.events import (
     Generation,
     Left,
     Note,
+    Probe,
+    Replace,
     Send,
     SetTimer,
 )
@@ -92,6 +94,12 @@ class Shell:
                     connection.put(
                         encode(effect.message), seq=effect.seq, droppable=effect.droppable
                     )
+            case Replace():
+                if (connection := self._connections.get(effect.connection)) is not None:
+                    connection.replace(effect.seq, encode(effect.message))
+            case Probe():
+                if (connection := self._connections.get(effect.connection)) is not None:
+                    connection.probe()
             case End():
                 if (connection := self._connections.get(effect.connection)) is not None:
                     connection.end(effect.close)

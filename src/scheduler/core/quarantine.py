@@ -1,0 +1,124 @@
+"""Nodes that keep failing get no more of people's jobs until a small real job went well.
+
+The canary is a job like any other on the node's side: the same message, the same path, the
+same engines; its audio is a moment of silence, and a node that works says so. It belongs to
+no session, and nobody waits for it.
+"""
+
+from scheduler.core.events import Timer
+from scheduler.core.node import Canary, Node
+from scheduler.core.placement import Need
+from scheduler.core.state import Step
+from scheduler.wire import node as wire
+from scheduler.wire.common import Pipeline
+
+CANARY_SESSION = "s-canary"
+CANARY_PAIR = ("en", "es")
+"""Asked of a node that names no pairs."""
+CANARY_AUDIO_SECONDS = 0.5
+CANARY_SAMPLE_RATE_HZ = 16_000
+SILENCE = "AAAA" * (int(CANARY_AUDIO_SECONDS * CANARY_SAMPLE_RATE_HZ) * 2 // 3)
+"""Zeros as 16-bit samples in base64; each group of four characters holds three bytes."""
+
+
+def setback(step: Step, node: Node, why: str) -> None:
+    """The node failed a job by its own fault; too many in a row put it into quarantine."""
+    node.setbacks += 1
+    if node.setbacks >= step.config.quarantine_setbacks and node.quarantined is None:
+        node.quarantined = f"{node.setbacks} setbacks in a row, the last: {why}"
+        step.note("quarantined", node_id=node.node_id, why=node.quarantined)
+        step.set_timer(_timer(node), step.now + step.config.canary_interval)
+
+
+def success(step: Step, node: Node) -> None:
+    """The node did a job well: whatever was held against it is forgotten."""
+    node.setbacks = 0
+    if node.quarantined is not None:
+        leave(step, node)
+        node.quarantined, node.canary = None, None
+        step.note("readmitted", node_id=node.node_id)
+
+
+def leave(step: Step, node: Node) -> None:
+    """Nothing more is awaited of this node's quarantine."""
+    if node.quarantined is not None:
+        step.clear_timer(_timer(node))
+
+
+def due(step: Step, node: Node) -> None:
+    """The canary's timer: send the next one, or give up the one that never came back."""
+    if node.quarantined is None:
+        return
+    if node.canary is not None:
+        _failed(step, node, "no answer")
+        return
+    node.canary = Canary(job_id=step.state.ids.job(), need=_need(node))
+    step.send(node.connection, _assignment(step, node.canary))
+    step.note("canary_sent", node_id=node.node_id)
+    step.set_timer(_timer(node), step.now + step.config.canary_timeout)
+
+
+def concerns(node: Node, message: wire.FromNode) -> bool:
+    """Whether a message of this node is about its canary."""
+    return node.canary is not None and getattr(message, "job_id", None) == node.canary.job_id
+
+
+def heard(step: Step, node: Node, message: wire.FromNode) -> bool:
+    """The canary is under way, or came back; True if the node was readmitted."""
+    if not isinstance(message, wire.JobResult):
+        return False
+    if node.receipts:
+        receipt = wire.JobResultAck(
+            job_id=message.job_id, attempt_id=message.attempt_id, status="stored"
+        )
+        step.send(node.connection, receipt)
+    if not message.success:
+        _failed(step, node, message.error.code if message.error else "failed")
+        return False
+    success(step, node)
+    return True
+
+
+def _failed(step: Step, node: Node, why: str) -> None:
+    assert node.canary is not None
+    cancel = wire.JobCancel(job_id=node.canary.job_id, reason="canary_over", attempt_id=1)
+    step.send(node.connection, cancel)
+    node.canary = None
+    step.note("canary_failed", node_id=node.node_id, why=why)
+    step.set_timer(_timer(node), step.now + step.config.canary_interval)
+
+
+def _need(node: Node) -> Need:
+    pairs = node.abilities.pairs
+    return Need(
+        node.abilities.ready & {"asr", "nmt", "tts"}, (min(pairs) if pairs else CANARY_PAIR,)
+    )
+
+
+def _assignment(step: Step, canary: Canary) -> wire.JobAssign:
+    (src, tgt), services = canary.need.pairs[0], canary.need.services
+    return wire.JobAssign(
+        job_id=canary.job_id,
+        attempt_id=1,
+        session_id=CANARY_SESSION,
+        utterance_index=0,
+        src_lang=src,
+        tgt_lang=tgt,
+        dialect=None,
+        pipeline=Pipeline(
+            use_asr="asr" in services,
+            use_nmt="nmt" in services,
+            use_tts="tts" in services,
+            use_semantic=False,
+            use_tone=False,
+        ),
+        audio=SILENCE,
+        audio_format="pcm16",
+        sample_rate=CANARY_SAMPLE_RATE_HZ,
+        trace_id=step.state.ids.trace(),
+        deadline_ms=int(step.config.canary_timeout * 1000),
+    )
+
+
+def _timer(node: Node) -> Timer:
+    return Timer("canary", node.node_id)
