@@ -45,7 +45,7 @@ def utterance(
 
 def capabilities(*, ready: bool = True) -> tuple[Capability, ...]:
     return tuple(
-        Capability(type=kind, ready=ready, reason=None if ready else "loading")  # type: ignore[arg-type]
+        Capability(type=kind, ready=ready, reason=None if ready else "loading")
         for kind in ("asr", "nmt", "tts")
     )
 

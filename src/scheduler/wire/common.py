@@ -36,6 +36,19 @@ SampleRate = Annotated[int, Between(1, SAMPLE_RATE_MAX_HZ)]
 AudioFormat = Literal["pcm16", "wav", "opus"]
 Mode = Literal["one_way", "two_way_auto"]
 ServiceType = Literal["asr", "nmt", "tts", "tone", "semantic", "phonetic", "punctuation"]
+UiEventName = Literal[
+    "INPUT_STARTED",
+    "INPUT_ENDED",
+    "ASR_PARTIAL",
+    "ASR_FINAL",
+    "DISPATCHED",
+    "NODE_ACCEPTED",
+    "NMT_DONE",
+    "TTS_PLAY_STARTED",
+    "TTS_PLAY_ENDED",
+    "ERROR",
+    "WAITING",
+]
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +60,34 @@ class Pipeline:
     use_tts: bool | None = None
     use_semantic: bool | None = None
     use_tone: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SpeechOptions:
+    """How speech is to be understood: a session says it, a node is told.
+
+    In a two-way session (``mode``) the speakers use ``lang_a`` and ``lang_b`` in turn.
+    """
+
+    dialect: str | None = None
+    features: dict[str, Any] | None = None
+    mode: Mode | None = None
+    lang_a: Language | None = None
+    lang_b: Language | None = None
+    auto_langs: tuple[Language, ...] | None = None
+    enable_streaming_asr: bool | None = None
+    partial_update_interval_ms: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Quality:
+    """What a node thinks of its own result; passed on to the session as it is."""
+
+    asr_quality_level: str | None = None
+    reason_codes: tuple[str, ...] | None = None
+    quality_score: float | None = None
+    rerun_count: int | None = None
+    segments_meta: dict[str, Any] | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -18,11 +18,12 @@ from scheduler.wire.common import (
     JobError,
     Language,
     LanguageCapabilities,
-    Mode,
     Pipeline,
     ProcessingMetrics,
+    Quality,
     ResourceUsage,
     SampleRate,
+    SpeechOptions,
     TraceId,
 )
 
@@ -69,8 +70,8 @@ class NodeHeartbeat:
 
 
 @attrs.frozen(kw_only=True)
-class JobAck:
-    """The node has the job and is not yet running it."""
+class AboutAttempt:
+    """Which attempt a node speaks of, in full."""
 
     job_id: Id
     attempt_id: AttemptNumber
@@ -80,14 +81,13 @@ class JobAck:
 
 
 @attrs.frozen(kw_only=True)
-class JobStarted:
-    """The node is running the job."""
+class JobAck(AboutAttempt):
+    """The node has the job and is not yet running it."""
 
-    job_id: Id
-    attempt_id: AttemptNumber
-    node_id: Id
-    session_id: Id
-    trace_id: TraceId
+
+@attrs.frozen(kw_only=True)
+class JobStarted(AboutAttempt):
+    """The node is running the job."""
 
 
 @attrs.frozen(kw_only=True)
@@ -114,7 +114,7 @@ class JobProgress:
 
 
 @attrs.frozen(kw_only=True)
-class JobResult:
+class JobResult(Quality):
     """The end of an attempt: contents, or ``error``."""
 
     job_id: Id
@@ -131,11 +131,6 @@ class JobResult:
     extra: dict[str, Any] | None = None
     processing_time_ms: int | None = None
     node_completed_at_ms: int | None = None
-    asr_quality_level: str | None = None
-    reason_codes: tuple[str, ...] | None = None
-    quality_score: float | None = None
-    rerun_count: int | None = None
-    segments_meta: dict[str, Any] | None = None
     error: JobError | None = None
 
 
@@ -187,7 +182,7 @@ class NodeRegisterAck:
 
 
 @attrs.frozen(kw_only=True)
-class JobAssign:
+class JobAssign(SpeechOptions):
     """A job to run. ``deadline_ms`` is the time left for all of it."""
 
     job_id: Id
@@ -202,13 +197,6 @@ class JobAssign:
     audio_format: AudioFormat
     sample_rate: SampleRate
     trace_id: TraceId
-    features: dict[str, Any] | None = None
-    mode: Mode | None = None
-    lang_a: Language | None = None
-    lang_b: Language | None = None
-    auto_langs: tuple[Language, ...] | None = None
-    enable_streaming_asr: bool | None = None
-    partial_update_interval_ms: int | None = None
     is_manual_cut: bool | None = None
     is_timeout_triggered: bool | None = None
     is_max_duration_triggered: bool | None = None

@@ -11,56 +11,36 @@ from scheduler.wire.common import (
     Id,
     Index,
     Language,
-    Mode,
     Pipeline,
+    Quality,
     Resume,
     SampleRate,
     ServiceTimings,
+    SpeechOptions,
     TraceId,
+    UiEventName,
 )
-
-UiEventName = Literal[
-    "INPUT_STARTED",
-    "INPUT_ENDED",
-    "ASR_PARTIAL",
-    "ASR_FINAL",
-    "DISPATCHED",
-    "NODE_ACCEPTED",
-    "NMT_DONE",
-    "TTS_PLAY_STARTED",
-    "TTS_PLAY_ENDED",
-    "ERROR",
-    "WAITING",
-]
 
 # -- session to scheduler -------------------------------------------------------------
 
 
 @attrs.frozen(kw_only=True)
-class SessionInit:
+class SessionInit(SpeechOptions):
     """A client's hello: a new session, or ``resume`` for one that is known."""
 
     client_version: str
     platform: str
     src_lang: Language
     tgt_lang: Language
-    dialect: str | None = None
-    features: dict[str, Any] | None = None
     pairing_code: str | None = None
     tenant_id: str | None = None
-    mode: Mode | None = None
-    lang_a: Language | None = None
-    lang_b: Language | None = None
-    auto_langs: tuple[Language, ...] | None = None
-    enable_streaming_asr: bool | None = None
-    partial_update_interval_ms: int | None = None
     trace_id: TraceId | None = None
     receipts: bool | None = None
     resume: Resume | None = None
 
 
 @attrs.frozen(kw_only=True)
-class Utterance:
+class Utterance(SpeechOptions):
     """One whole utterance. ``audio`` is base64 and is passed on as it is."""
 
     session_id: Id
@@ -71,16 +51,6 @@ class Utterance:
     audio: str
     audio_format: AudioFormat
     sample_rate: SampleRate
-    dialect: str | None = None
-    features: dict[str, Any] | None = None
-    pairing_code: str | None = None
-    tenant_id: str | None = None
-    mode: Mode | None = None
-    lang_a: Language | None = None
-    lang_b: Language | None = None
-    auto_langs: tuple[Language, ...] | None = None
-    enable_streaming_asr: bool | None = None
-    partial_update_interval_ms: int | None = None
     trace_id: TraceId | None = None
     pipeline: Pipeline | None = None
 
@@ -195,8 +165,8 @@ class SessionInitAck:
 
 
 @attrs.frozen(kw_only=True)
-class UtteranceAccepted:
-    """From here on the scheduler owes one outcome."""
+class AboutJob:
+    """What messages about a job tell its session: which one."""
 
     session_id: Id
     utterance_index: Index
@@ -205,13 +175,14 @@ class UtteranceAccepted:
 
 
 @attrs.frozen(kw_only=True)
-class UiEvent:
+class UtteranceAccepted(AboutJob):
+    """From here on the scheduler owes one outcome."""
+
+
+@attrs.frozen(kw_only=True)
+class UiEvent(AboutJob):
     """How a job is getting on. ``elapsed_ms`` counts from its acceptance."""
 
-    trace_id: TraceId
-    session_id: Id
-    job_id: Id
-    utterance_index: Index
     event: UiEventName
     status: Literal["ok", "error"]
     elapsed_ms: int | None = None
@@ -220,19 +191,15 @@ class UiEvent:
 
 
 @attrs.frozen(kw_only=True)
-class AsrPartial:
+class AsrPartial(AboutJob):
     """A text that is still being recognised; may be dropped."""
 
-    session_id: Id
-    utterance_index: Index
-    job_id: Id
     text: str
     is_final: bool
-    trace_id: TraceId
 
 
 @attrs.frozen(kw_only=True)
-class TranslationResult:
+class TranslationResult(Quality):
     """The outcome of a job that succeeded and has at least one of its three contents."""
 
     session_id: Id
@@ -249,11 +216,6 @@ class TranslationResult:
     service_timings: ServiceTimings | None = None
     network_timings: dict[str, Any] | None = None
     scheduler_sent_at_ms: int | None = None
-    asr_quality_level: str | None = None
-    reason_codes: tuple[str, ...] | None = None
-    quality_score: float | None = None
-    rerun_count: int | None = None
-    segments_meta: dict[str, Any] | None = None
     seq: Index | None = None
 
 
