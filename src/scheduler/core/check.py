@@ -54,7 +54,7 @@ def _check_job(state: State, job: Job) -> None:
     assert [a.number for a in job.attempts] == list(range(1, len(job.attempts) + 1)), _say(
         job, "attempts are numbered from 1"
     )
-    assert len(job.attempts) <= state.config.attempts_max, _say(job, "attempts are bounded")
+    assert job.tries <= state.config.attempts_max, _say(job, "attempts are bounded")
 
 
 def _check_node(state: State, node: Node) -> None:

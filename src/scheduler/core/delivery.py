@@ -11,6 +11,7 @@ import attrs
 from scheduler.core import receipts
 from scheduler.core.events import Timer
 from scheduler.core.job import Job, Outcome, OutcomeKind
+from scheduler.core.records import JobSettled, OutcomesReceived
 from scheduler.core.session import OwedOutcome, Session
 from scheduler.core.state import Step
 from scheduler.core.states import JobState, Move
@@ -97,7 +98,11 @@ def acknowledged(step: Step, session: Session, seq: int) -> bool:
         step.note("stale", input="result_ack", session_id=session.session_id, seq=seq)
         return True
     session.acked_seq = seq
-    for owed in [o for o in session.owed.values() if o.seq <= seq]:
+    received = [o for o in session.owed.values() if o.seq <= seq]
+    job_ids = tuple(owed.job_id for owed in received)
+    record = OutcomesReceived(session_id=session.session_id, seq=seq, job_ids=job_ids)
+    step.remember(session, record)
+    for owed in received:
         _let_go(step, session, owed)
         job = step.state.jobs.get(owed.job_id)
         if job is not None and not owed.dropped:
@@ -120,6 +125,7 @@ def salvage(step: Step, session: Session, job: Job, outcome: Outcome) -> bool:
         return False
     job.move(Move.SALVAGE, step.now, "scheduler")
     job.outcome = outcome
+    remember_outcome(step, session, job)
     step.note("salvaged", job)
     if owed is not None:
         before = owed.size_bytes
@@ -131,6 +137,21 @@ def salvage(step: Step, session: Session, job: Job, outcome: Outcome) -> bool:
             step.replace(session.connection, owed.message, owed.seq)
         _bound(step, session)
     return True
+
+
+def remember_outcome(step: Step, session: Session, job: Job) -> None:
+    """Keep the outcome: it is not said before that is done."""
+    outcome = job.outcome
+    assert outcome is not None
+    settled = JobSettled(
+        job_id=job.job_id,
+        kind=str(outcome.kind),
+        settled_at_ms=step.unix_ms,
+        message=outcome.message,
+        code=outcome.code,
+        hint=outcome.hint,
+    )
+    step.remember(session, settled)
 
 
 def _let_go(step: Step, session: Session, owed: OwedOutcome) -> None:
@@ -166,6 +187,16 @@ def _drop_oldest(step: Step, session: Session) -> bool:
         hint="the result was not fetched while it could be kept",
     )
     owed.size_bytes, owed.dropped = OUTCOME_OVERHEAD_BYTES, True
+    step.remember(
+        session,
+        JobSettled(
+            job_id=owed.job_id,
+            kind=str(OutcomeKind.TRANSLATED),
+            settled_at_ms=step.unix_ms,
+            message=attrs.evolve(owed.message, seq=None),
+            dropped=True,
+        ),
+    )
     session.owed_bytes -= freed
     step.state.owed_bytes -= freed
     expire(step, owed.job_id, "retention")

@@ -7,6 +7,7 @@ from scheduler.core.events import Timer
 from scheduler.core.job import Attempt, Job, Outcome, OutcomeKind
 from scheduler.core.node import Node
 from scheduler.core.placement import feasible, select, unable, why_waiting
+from scheduler.core.records import JobAttempted
 from scheduler.core.state import Step
 from scheduler.core.states import Move
 from scheduler.errors import Code
@@ -31,7 +32,10 @@ def place(step: Step, job: Job, *, at_front: bool = False) -> None:
         job.deadline = min(job.deadline, job.overall_deadline)
     step.set_timer(_timer(job), job.deadline)
     reason = why_waiting(job.need, rejections)
-    step.state.waiting_because[job.need] = reason
+    if job.needs_audio:  # its own reason, not that of the others with this need
+        step.state.waiting_because.setdefault(job.need, reason)
+    else:
+        step.state.waiting_because[job.need] = reason
     _say_waiting(step, job, reason)
 
 
@@ -99,6 +103,14 @@ def _assign(step: Step, job: Job, node: Node) -> None:
         job.deadline = min(job.deadline, step.now + step.config.node_receipt_timeout)
     step.set_timer(_timer(job), job.deadline)
     session = step.state.sessions[job.session_id]
+    attempted = JobAttempted(
+        job_id=job.job_id,
+        attempt=attempt.number,
+        node_id=node.node_id,
+        assigned_at_ms=step.unix_ms,
+        deadline_ms=step.unix_ms_of(job.overall_deadline),
+    )
+    step.remember(session, attempted)
     session.affine_node = node.node_id
     step.send(node.connection, _assignment(step, job, attempt.number))
     step.note("assigned", job, attempt=attempt.number, node_id=node.node_id)
@@ -165,7 +177,7 @@ def lose(
     assert attempt is not None
     node = _free_slot(step, job, attempt, why)
     step.note("attempt_lost", job, attempt=attempt.number, node_id=attempt.node_id, why=why)
-    if len(job.attempts) >= step.config.attempts_max:
+    if job.tries >= step.config.attempts_max:
         finish(step, job, OutcomeKind.NODE_FAILED, actor=attempt.node_id, code=code, hint=hint)
     else:
         job.move(Move.LOSE, step.now, attempt.node_id, attempt=attempt.number, why=why)
@@ -189,7 +201,10 @@ def expired(step: Step, job: Job) -> None:
         return
     attempt = job.attempt
     overall = job.overall_deadline
-    if attempt is None and (overall is None or step.now < overall):
+    if job.needs_audio:
+        hint = "the audio was not kept over a restart and did not come again"
+        finish(step, job, OutcomeKind.NODE_FAILED, actor="scheduler", hint=hint)
+    elif attempt is None and (overall is None or step.now < overall):
         text = step.state.waiting_because[job.need][1]
         hint = f"no node took the job within {step.config.pending_timeout:g} s: {text}"
         finish(
@@ -243,16 +258,63 @@ def finish(
         step, job, kind, code, hint
     )
     job.outcome = Outcome(kind=kind, at=step.now, message=message, code=code, hint=hint)
-    job.utterance, job.settled_at = None, step.now
+    job.utterance, job.settled_at, job.needs_audio = None, step.now, False
     step.clear_timer(_timer(job))
     step.state.settled.append(job)
     step.note(
         "settled", job, outcome=str(kind), code=code, attempts=len(job.attempts),
         seconds=round(step.now - job.accepted_at, 3),
     )  # fmt: skip
-    delivery.release(step, step.state.sessions[job.session_id])
+    session = step.state.sessions[job.session_id]
+    delivery.remember_outcome(step, session, job)
+    delivery.release(step, session)
     if node is not None:
         fill(step, node)
+
+
+def place_again(step: Step, job: Job) -> None:
+    """A pending job can be placed now that could not before; its deadline stays."""
+    deadline = job.deadline
+    _unqueue(step, job)
+    place(step, job, at_front=True)
+    hold_to(step, job, deadline)
+
+
+def hold_to(step: Step, job: Job, deadline: float) -> None:
+    """A job that is still pending waits no longer than until ``deadline``."""
+    if job.attempt is None and deadline < job.deadline:
+        job.deadline = deadline
+        step.set_timer(_timer(job), deadline)
+
+
+def abandon(step: Step, job: Job, why: str) -> None:
+    """Forget a job that was never promised to anybody; its slot or its place is free again."""
+    node = None
+    if (attempt := job.attempt) is not None:
+        node = _free_slot(step, job, attempt, why)
+        cancel_at_node(step, job, attempt, why)
+    elif job.live:
+        _unqueue(step, job)
+    if not job.live:
+        step.state.settled.remove(job)
+    step.clear_timer(_timer(job))
+    del step.state.jobs[job.job_id]
+    if node is not None:
+        fill(step, node)
+
+
+def adopt(step: Step, job: Job, node: Node) -> None:
+    """The node still holds the attempt that an earlier scheduler gave it: it goes on there."""
+    _unqueue(step, job)
+    attempt = job.attempts[-1]
+    attempt.connection, attempt.ended_at, attempt.end = node.connection, None, None
+    node.running[job.job_id] = attempt.number
+    job.waiting_because = None
+    job.move(Move.ASSIGN, step.now, node.node_id, attempt=attempt.number, taken_over=True)
+    assert job.overall_deadline is not None
+    job.deadline = job.overall_deadline
+    step.set_timer(_timer(job), job.deadline)
+    step.note("adopted", job, attempt=attempt.number, node_id=node.node_id)
 
 
 def cancel_at_node(step: Step, job: Job, attempt: Attempt, reason: str) -> None:

@@ -9,9 +9,19 @@ from typing import Any, Literal
 
 import attrs
 
+from scheduler.core.records import Record, RememberedSession
 from scheduler.errors import Close
-from scheduler.wire.node import FromNode, NodeRegister, ToNode
-from scheduler.wire.session import FromSession, SessionInit, ToSession
+from scheduler.wire.node import FromNode, JobResultAck, NodeRegister, ToNode
+from scheduler.wire.session import (
+    FromSession,
+    MissingResult,
+    SessionCloseAck,
+    SessionInit,
+    SessionInitAck,
+    ToSession,
+    TranslationResult,
+    UtteranceAccepted,
+)
 
 Generation = int
 
@@ -101,6 +111,25 @@ class DrainStarted:
     """From now on no new work is accepted; what runs may finish."""
 
 
+@attrs.frozen
+class Recovered:
+    """What a journal kept from an earlier process. The first event, if it comes at all."""
+
+    sessions: tuple[RememberedSession, ...]
+
+
+@attrs.frozen
+class JournalFailed:
+    """The journal cannot keep anything now. ``job_ids`` were accepted, but never promised."""
+
+    job_ids: tuple[str, ...]
+
+
+@attrs.frozen
+class JournalMended:
+    """The journal keeps again what it is given."""
+
+
 Event = (
     SessionJoined
     | NodeJoined
@@ -112,6 +141,9 @@ Event = (
     | Heard
     | Expired
     | DrainStarted
+    | Recovered
+    | JournalFailed
+    | JournalMended
 )
 
 
@@ -182,4 +214,29 @@ class Note:
     detail: dict[str, Any]
 
 
-Effect = Send | Replace | Probe | End | SetTimer | ClearTimer | Note
+@attrs.frozen
+class Remember:
+    """Keep this record. A promise sent in the same step or later waits until it is kept."""
+
+    record: Record
+
+
+@attrs.frozen
+class Withdraw:
+    """Take back what still waits in the outbox about this job: it was never promised."""
+
+    connection: Generation
+    job_id: str
+
+
+Effect = Send | Replace | Probe | End | SetTimer | ClearTimer | Note | Remember | Withdraw
+
+PROMISES = (
+    SessionInitAck,
+    SessionCloseAck,
+    UtteranceAccepted,
+    TranslationResult,
+    MissingResult,
+    JobResultAck,
+)
+"""Messages that say that something is remembered: none leaves before it is."""

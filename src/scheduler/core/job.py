@@ -11,6 +11,8 @@ from scheduler.core.states import LIVE, ON_NODE, JobState, Move, next_state
 from scheduler.wire.session import MissingResult, TranslationResult, Utterance
 
 STORY_LINES_MAX = 200
+RESTARTED = "scheduler_restarted"
+"""How an attempt ended whose scheduler was gone before its result came."""
 
 
 class OutcomeKind(enum.StrEnum):
@@ -69,6 +71,7 @@ class Job:
     """The only record of a job; everything else that speaks of it is derived from it.
 
     ``utterance`` is given up once the job is settled: the audio is needed no more.
+    ``needs_audio`` marks a job whose audio did not survive a restart.
     ``deadline`` is that of the current phase; ``overall_deadline`` is set by the first
     assignment and never moves. ``order`` is the job's place among all accepted jobs.
     """
@@ -85,6 +88,7 @@ class Job:
     deadline: float = 0.0
     overall_deadline: float | None = None
     attempts: list[Attempt] = attrs.Factory(list)
+    needs_audio: bool = False
     waiting_because: str | None = None
     outcome: Outcome | None = None
     seq: int | None = None
@@ -96,6 +100,11 @@ class Job:
     def live(self) -> bool:
         """Not settled: an outcome is still owed."""
         return self.state in LIVE
+
+    @property
+    def tries(self) -> int:
+        """Attempts that count: one that ended because we were restarted is not the job's fault."""
+        return sum(attempt.end != RESTARTED for attempt in self.attempts)
 
     @property
     def attempt(self) -> Attempt | None:

@@ -6,7 +6,7 @@ import attrs
 
 from scheduler.core import delivery, dispatch, quarantine
 from scheduler.core.events import Left, NodeJoined
-from scheduler.core.job import Job, Outcome, OutcomeKind
+from scheduler.core.job import RESTARTED, Job, Outcome, OutcomeKind
 from scheduler.core.node import Node, in_flight_of, new_node
 from scheduler.core.placement import unable
 from scheduler.core.sessions import milliseconds
@@ -45,6 +45,7 @@ def join(step: Step, event: NodeJoined) -> None:
         quarantine.leave(step, old)
         step.end(old.connection, Close.REPLACED)
         lost = _take_over(step, old, node, held)
+    _adopt(step, node, held)
     _cancel_strays(step, node, held)
     for job in reversed(lost):
         dispatch.lose(step, job, "node_restarted")
@@ -81,6 +82,18 @@ def _take_over(step: Step, old: Node, node: Node, held: dict[str, int]) -> list[
         else:
             lost.append(job)
     return sorted(lost, key=lambda job: job.order)
+
+
+def _adopt(step: Step, node: Node, held: dict[str, int]) -> None:
+    """What an earlier scheduler gave this node goes on, if it is still the last attempt."""
+    for job_id, number in held.items():
+        job = step.state.jobs.get(job_id)
+        if job is None or not job.live or job.attempt is not None or not job.attempts:
+            continue
+        last = job.attempts[-1]
+        same = (last.node_id, last.number) == (node.node_id, number)
+        if same and last.end == RESTARTED and node.free > 0:
+            dispatch.adopt(step, job, node)
 
 
 def _cancel_strays(step: Step, node: Node, held: dict[str, int]) -> None:

@@ -46,6 +46,7 @@ class Rejection(enum.StrEnum):
     DRAINING = "draining"
     QUARANTINED = "quarantined"
     SUSPECT = "silent"
+    NO_AUDIO = "audio_lost"
     BUSY = "no_free_slot"
 
 
@@ -145,6 +146,8 @@ def feasible(job: "Job", node: "Node") -> Rejection | None:
     A node of the base refuses any job id that it has seen before, so the same job is
     never given to it twice.
     """
+    if job.needs_audio:
+        return Rejection.NO_AUDIO
     if (reason := unable(job.need, node.abilities)) is not None:
         return reason
     if not node.receipts and any(a.node_id == node.node_id for a in job.attempts):
@@ -189,6 +192,8 @@ def why_waiting(need: Need, rejections: Counter[Rejection]) -> tuple[str, str]:
     total = rejections.total()
     if total == 0:
         return "no_node", "no node is connected"
+    if rejections[Rejection.NO_AUDIO]:
+        return str(Rejection.NO_AUDIO), "the audio was lost in a restart and has to come again"
     if busy := rejections[Rejection.BUSY]:
         return "all_busy", f"all {busy} nodes that can do {need.text} are busy" if busy > 1 else (
             f"the one node that can do {need.text} is busy"

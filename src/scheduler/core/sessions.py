@@ -3,10 +3,13 @@
 import hmac
 from typing import Any
 
+import attrs
+
 from scheduler.core import delivery, dispatch, receipts
 from scheduler.core.events import Generation, Left, SessionJoined, Timer
 from scheduler.core.job import Job, OutcomeKind
 from scheduler.core.placement import need_of
+from scheduler.core.records import JobAccepted, JobForgotten, SessionBegan, SessionForgotten
 from scheduler.core.session import Session
 from scheduler.core.state import Step
 from scheduler.core.states import Move
@@ -36,7 +39,7 @@ def join(step: Step, event: SessionJoined) -> None:
 def _begin(step: Step, event: SessionJoined) -> None:
     state, hello = step.state, event.hello
     full = len(state.sessions) >= step.config.sessions_max
-    if full or state.draining:
+    if full or state.draining or state.journal_failed:
         code = Code.DRAINING if state.draining else Code.OVERLOADED
         _refuse(step, event.connection, code, "no new sessions are taken now")
         step.end(event.connection, Close.TRY_LATER)
@@ -51,6 +54,14 @@ def _begin(step: Step, event: SessionJoined) -> None:
     )
     state.sessions[session.session_id] = session
     state.peers[event.connection] = session
+    began = SessionBegan(
+        session_id=session.session_id,
+        resume_token=session.resume_token,
+        hello=attrs.evolve(hello, resume=None),
+        trace_id=session.trace_id,
+        joined_at_ms=step.unix_ms,
+    )
+    step.remember(session, began)
     _welcome(step, session, resumed=False, recovered=hello.resume is None)
     step.note("session_joined", session_id=session.session_id, connection=event.connection)
 
@@ -71,6 +82,21 @@ def _resume(step: Step, session: Session, event: SessionJoined, last_seq: int) -
         owed=len(session.owed), recovered=recovered,
     )  # fmt: skip
     delivery.replay(step, session)
+    for job in session.order:
+        if job.needs_audio:
+            _ask_for_audio(step, session, job)
+
+
+def _ask_for_audio(step: Step, session: Session, job: Job) -> None:
+    step.send(
+        session.connection,
+        wire.UtteranceNeeded(
+            session_id=session.session_id,
+            utterance_index=job.utterance_index,
+            job_id=job.job_id,
+            trace_id=job.trace_id,
+        ),
+    )
 
 
 def _welcome(step: Step, session: Session, *, resumed: bool, recovered: bool) -> None:
@@ -155,6 +181,7 @@ def _submit(step: Step, session: Session, said: wire.Utterance) -> None:
     state, config = step.state, step.config
     if (known := session.by_index.get(said.utterance_index)) is not None:
         _accepted(step, session, said.utterance_index, known)
+        _give_audio(step, session, known, said)
         return
     if (refusal := _no_room(step, session, said)) is not None:
         code, text = refusal
@@ -176,7 +203,9 @@ def _submit(step: Step, session: Session, said: wire.Utterance) -> None:
     session.order.append(job)
     session.by_index[said.utterance_index] = job.job_id
     if len(session.by_index) > config.utterances_remembered_max:
-        session.by_index.popitem(last=False)
+        _, forgotten = session.by_index.popitem(last=False)
+        step.remember(session, JobForgotten(job_id=forgotten))
+    step.remember(session, _acceptance(step, job, said))
     job.tell(step.now, str(job.state), session.session_id, need=job.need.text)
     step.note("accepted", job, need=job.need.text)
     _accepted(step, session, said.utterance_index, job.job_id)
@@ -184,10 +213,55 @@ def _submit(step: Step, session: Session, said: wire.Utterance) -> None:
     dispatch.place(step, job)
 
 
+def _acceptance(step: Step, job: Job, said: wire.Utterance) -> JobAccepted:
+    return JobAccepted(
+        job_id=job.job_id,
+        session_id=job.session_id,
+        order=job.order,
+        trace_id=job.trace_id,
+        accepted_at_ms=step.unix_ms,
+        utterance=said,
+    )
+
+
+def _give_audio(step: Step, session: Session, job_id: str, said: wire.Utterance) -> None:
+    """The session repeats an utterance whose audio was lost in a restart: now it can run."""
+    job = step.state.jobs.get(job_id)
+    if job is None or not job.needs_audio or not job.live or not said.audio:
+        return
+    assert job.utterance is not None
+    job.needs_audio, job.utterance = False, attrs.evolve(job.utterance, audio=said.audio)
+    job.tell(step.now, "audio given again", session.session_id)
+    dispatch.place_again(step, job)
+
+
+def unaccept(step: Step, job: Job) -> None:
+    """The acceptance could not be kept and was never said: the utterance is refused instead.
+
+    What has its ``seq`` already waits with its outcome until the journal works again.
+    """
+    session = step.state.sessions.get(job.session_id)
+    if session is None or job not in session.order:
+        return
+    session.order.remove(job)
+    session.by_index.pop(job.utterance_index, None)
+    dispatch.abandon(step, job, "not kept")
+    step.remember(session, JobForgotten(job_id=job.job_id))
+    if session.connection is not None:
+        step.withdraw(session.connection, job.job_id)
+    step.note("refused", session_id=session.session_id, code=Code.OVERLOADED)
+    text = "the utterance could not be kept; try again in a moment"
+    index = job.utterance_index
+    _refuse(step, session.connection, Code.OVERLOADED, text, utterance_index=index)
+    delivery.release(step, session)
+
+
 def _no_room(step: Step, session: Session, said: wire.Utterance) -> tuple[Code, str] | None:
     state, config = step.state, step.config
     if state.draining:
         return Code.DRAINING, "the scheduler is draining; connect again in a moment"
+    if state.journal_failed:
+        return Code.OVERLOADED, "utterances cannot be kept now; try again in a moment"
     if len(said.audio) > config.audio_chars_max:
         text = f"the audio has {len(said.audio)} characters, at most {config.audio_chars_max} fit"
         return Code.TOO_LARGE, text
@@ -257,6 +331,7 @@ def close(step: Step, session: Session, why: str) -> None:
             dispatch.finish(step, job, OutcomeKind.CANCELLED, actor=session.session_id, hint=hint)
     delivery.forget(step, session, "session ended")
     del step.state.sessions[session.session_id]
+    step.remember(session, SessionForgotten(session_id=session.session_id))
     step.note("session_closed", session_id=session.session_id)
 
 

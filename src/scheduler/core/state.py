@@ -13,14 +13,17 @@ from scheduler.core.events import (
     Generation,
     Note,
     Probe,
+    Remember,
     Replace,
     Send,
     SetTimer,
     Timer,
+    Withdraw,
 )
 from scheduler.core.job import Job
 from scheduler.core.node import Node
 from scheduler.core.placement import Need
+from scheduler.core.records import Record
 from scheduler.core.session import Session
 from scheduler.errors import Close
 from scheduler.wire.node import ToNode
@@ -70,6 +73,7 @@ class State:
     jobs_accepted: int = 0
     nodes_joined: int = 0
     draining: bool = False
+    journal_failed: bool = False
 
     @property
     def jobs_waiting(self) -> int:
@@ -97,7 +101,15 @@ class Step:
     @property
     def unix_ms(self) -> int:
         """The present instant for people and peers, in integer milliseconds."""
-        return int((self.state.epoch + self.now) * 1000)
+        return self.unix_ms_of(self.now)
+
+    def unix_ms_of(self, at: float) -> int:
+        """A monotonic instant for people, peers and other processes."""
+        return round((self.state.epoch + at) * 1000)
+
+    def instant_of(self, unix_ms: int) -> float:
+        """The monotonic instant of a time that another process wrote down."""
+        return unix_ms / 1000 - self.state.epoch
 
     def send(
         self,
@@ -115,6 +127,10 @@ class Step:
         """Change an outcome that still waits in its connection's outbox."""
         self.effects.append(Replace(connection, message, seq))
 
+    def withdraw(self, connection: Generation, job_id: str) -> None:
+        """Take back what waits to be said about a job that was never promised."""
+        self.effects.append(Withdraw(connection, job_id))
+
     def probe(self, connection: Generation) -> None:
         """Ask for a sign of life."""
         self.effects.append(Probe(connection))
@@ -123,6 +139,11 @@ class Step:
         """Close a connection; what it still does is no concern of ours from here on."""
         self.state.peers.pop(connection, None)
         self.effects.append(End(connection, close))
+
+    def remember(self, session: Session, record: Record) -> None:
+        """Keep a record, if its session could ever come back for it."""
+        if session.receipts:
+            self.effects.append(Remember(record))
 
     def set_timer(self, timer: Timer, at: float) -> None:
         """Ask for an :class:`~scheduler.core.events.Expired` at ``at``."""
