@@ -139,6 +139,17 @@ class Config:
     )
     http_idle_timeout: Seconds = _setting(60.0, "Idle time of a kept-alive HTTP connection.")
     drain_timeout: Seconds = _setting(30.0, "How long running work may finish after SIGTERM.")
+    drain_reconnect_spread: Seconds = _setting(
+        2.0, "Over how long sessions are spread that are told to come back after a restart."
+    )
+
+    # -- the journal ------------------------------------------------------------
+    journal_retry_interval: Seconds = _setting(
+        1.0, "Pause before a journal that could not be written is tried again."
+    )
+    journal_records_max: Count = _setting(
+        20_000, "Records waiting to be written; beyond it utterances are refused as OVERLOADED."
+    )
 
     # -- bounds -----------------------------------------------------------------
     connections_max: Count = _setting(20_000, "Connections of all kinds at one time.")

@@ -8,7 +8,7 @@ at the same instants, with the same source of ids, give the same effects.
 from typing import assert_never
 
 from scheduler.config import Config
-from scheduler.core import delivery, dispatch, nodes, quarantine, receipts, sessions
+from scheduler.core import delivery, dispatch, nodes, quarantine, receipts, recovery, sessions
 from scheduler.core.check import check
 from scheduler.core.events import (
     DrainStarted,
@@ -17,9 +17,12 @@ from scheduler.core.events import (
     Expired,
     Generation,
     Heard,
+    JournalFailed,
+    JournalMended,
     Left,
     NodeJoined,
     Received,
+    Recovered,
     SessionJoined,
     Silent,
     Timer,
@@ -31,7 +34,7 @@ from scheduler.core.session import Session
 from scheduler.core.snapshot import Snapshot
 from scheduler.core.state import Ids, State, Step
 from scheduler.wire.node import FromNode, NodeControl
-from scheduler.wire.session import FromSession
+from scheduler.wire.session import FromSession, GoingAway
 
 
 class Engine:
@@ -61,6 +64,10 @@ class Engine:
                 _expired(step, event.timer)
             case DrainStarted():
                 _drain(step)
+            case Recovered():
+                recovery.recover(step, event)
+            case JournalFailed() | JournalMended():
+                _journal(step, event)
             case _:
                 assert_never(event)
         return step.effects
@@ -69,6 +76,17 @@ class Engine:
     def unfinished(self) -> int:
         """How many accepted jobs have no outcome yet."""
         return len(self._state.jobs) - len(self._state.settled)
+
+    @property
+    def running(self) -> int:
+        """How many jobs are on a node."""
+        return sum(len(node.running) for node in self._state.nodes.values())
+
+    @property
+    def owed(self) -> int:
+        """How many outcomes the connected sessions have not acknowledged, or not yet read."""
+        sessions = self._state.sessions.values()
+        return sum(len(s.owed) for s in sessions if s.connection is not None)
 
     def snapshot(self, now: float) -> Snapshot:
         """A view for pages and programs, made of plain data."""
@@ -131,10 +149,34 @@ def _expired(step: Step, timer: Timer) -> None:
             sessions.close(step, session, "not resumed in time")
 
 
+def _journal(step: Step, event: JournalFailed | JournalMended) -> None:
+    """Nothing new is accepted while it could not be kept."""
+    failed = isinstance(event, JournalFailed)
+    if failed != step.state.journal_failed:
+        step.state.journal_failed = failed
+        step.note("journal_failed" if failed else "journal_mended")
+    if isinstance(event, JournalFailed):
+        for job_id in event.job_ids:
+            if (job := step.state.jobs.get(job_id)) is not None:
+                sessions.unaccept(step, job)
+
+
 def _drain(step: Step) -> None:
-    """Nodes get no new work; sessions and what runs go on to their end."""
+    """Nodes get no new work, sessions are told when to come back; what runs goes on to its end.
+
+    The moments to come back are spread, so that a new process is not met by all at once.
+    """
     step.state.draining = True
     step.note("drain_started", sessions=len(step.state.sessions))
+    connected = [s for s in step.state.sessions.values() if s.connection is not None]
+    for place, session in enumerate(connected, 1):
+        wait = step.config.drain_reconnect_spread * place / len(connected)
+        going = GoingAway(
+            reason="the scheduler restarts",
+            time_left_ms=int(step.config.drain_timeout * 1000),
+            reconnect_after_ms=int(wait * 1000),
+        )
+        step.send(session.connection, going)
     for node in step.state.nodes.values():
         node.draining = True
         step.send(node.connection, NodeControl(command="drain", reason="the scheduler drains"))

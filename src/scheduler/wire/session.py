@@ -180,6 +180,11 @@ class UtteranceAccepted(AboutJob):
 
 
 @attrs.frozen(kw_only=True)
+class UtteranceNeeded(AboutJob):
+    """The audio of an accepted utterance did not survive a restart: send the utterance again."""
+
+
+@attrs.frozen(kw_only=True)
 class UiEvent(AboutJob):
     """How a job is getting on. ``elapsed_ms`` counts from its acceptance."""
 
@@ -279,6 +284,7 @@ class GoingAway:
 ToSession = (
     SessionInitAck
     | UtteranceAccepted
+    | UtteranceNeeded
     | UiEvent
     | AsrPartial
     | TranslationResult
@@ -294,6 +300,7 @@ ToSession = (
 TO_SESSION: Mapping[str, type[ToSession]] = {
     "session_init_ack": SessionInitAck,
     "utterance_accepted": UtteranceAccepted,
+    "utterance_needed": UtteranceNeeded,
     "ui_event": UiEvent,
     "asr_partial": AsrPartial,
     "translation_result": TranslationResult,
