@@ -18,7 +18,7 @@ from scheduler.core.state import Ids
 from scheduler.errors import Close
 from scheduler.runtime.connection import accept
 from scheduler.runtime.peer import ROLES, converse
-from scheduler.runtime.shell import Shell
+from scheduler.runtime.shell import Shell, unobserved
 from scheduler.server.app import make_app
 from scheduler.server.front import Upgrade, serve_stream
 
@@ -46,13 +46,13 @@ async def serve(
     ids: Ids,
     epoch: float,
     shutdown: Shutdown,
-    observe: Callable[[Event, list[Effect]], None] = lambda event, effects: None,
+    observe: Callable[[Event, list[Effect]], None] = unobserved,
     task_status: trio.TaskStatus[Shell] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``shutdown`` is requested, drain, and return with nothing left running.
 
-    ``epoch`` is Unix time minus ``trio.current_time()``, in seconds. ``observe`` is told each
-    event with its effects, once they have been performed; it must not raise. Draining takes at most
+    ``epoch`` is Unix time minus ``trio.current_time()``, in seconds. ``observe`` is told
+    each event with its effects after they were performed. Draining takes at most
     ``drain_timeout``, closing the connections at most ``write_timeout + close_timeout``
     more, whatever the peers do. Cancelling ends everything without a drain.
     """
