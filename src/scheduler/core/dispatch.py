@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from scheduler.core import delivery, quarantine
 from scheduler.core.events import Timer
-from scheduler.core.job import Attempt, Job, Outcome, OutcomeKind
+from scheduler.core.job import Attempt, Cut, Job, Outcome, OutcomeKind
 from scheduler.core.node import Node
 from scheduler.core.placement import feasible, select, unable, why_waiting
 from scheduler.core.state import Step
@@ -144,9 +144,21 @@ def _assignment(step: Step, job: Job, attempt: int) -> to_node.JobAssign:
         enable_streaming_asr=said.enable_streaming_asr,
         partial_update_interval_ms=said.partial_update_interval_ms,
         trace_id=job.trace_id,
-        is_manual_cut=True if said.manual_cut else None,
+        is_manual_cut=said.manual_cut or None,
+        is_timeout_triggered=job.cut is Cut.PAUSE or None,
+        is_max_duration_triggered=job.cut is Cut.LENGTH or None,
+        padding_ms=_padding_ms(step, job.cut),
         deadline_ms=max(0, int((job.overall_deadline - step.now) * 1000)),
     )
+
+
+def _padding_ms(step: Step, cut: Cut | None) -> int | None:
+    """What the node may add around an utterance that was cut here; the client's own has its own."""
+    if cut is None:
+        return None
+    config = step.config
+    by_hand = cut is Cut.FINAL
+    return int(1000 * (config.padding_manual if by_hand else config.padding_automatic))
 
 
 def received(step: Step, job: Job) -> None:

@@ -127,6 +127,8 @@ def _expired(step: Step, timer: Timer) -> None:
     elif (session := step.state.sessions.get(timer.key)) is not None:
         if timer.kind == "receipt":
             receipts.overdue(step, session)
+        elif timer.kind == "pause":
+            sessions.paused(step, session)
         elif session.connection is None:
             sessions.close(step, session, "not resumed in time")
 

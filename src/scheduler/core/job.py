@@ -29,6 +29,14 @@ class OutcomeKind(enum.StrEnum):
         return self not in (OutcomeKind.TRANSLATED, OutcomeKind.SILENCE, OutcomeKind.CANCELLED)
 
 
+class Cut(enum.StrEnum):
+    """What ended an utterance that came in chunks."""
+
+    FINAL = "is_final"
+    PAUSE = "pause"
+    LENGTH = "length"
+
+
 @attrs.frozen(kw_only=True)
 class Outcome:
     """The one end of a job. ``message`` has no ``seq`` before its turn has come."""
@@ -69,6 +77,7 @@ class Job:
     """The only record of a job; everything else that speaks of it is derived from it.
 
     ``utterance`` is given up once the job is settled: the audio is needed no more.
+    ``cut`` is None for an utterance that the client cut itself.
     ``deadline`` is that of the current phase; ``overall_deadline`` is set by the first
     assignment and never moves. ``order`` is the job's place among all accepted jobs.
     """
@@ -81,6 +90,7 @@ class Job:
     need: Need
     accepted_at: float
     utterance: Utterance | None
+    cut: Cut | None = None
     state: JobState = JobState.ACCEPTED
     deadline: float = 0.0
     overall_deadline: float | None = None

@@ -26,6 +26,22 @@ class OwedOutcome:
     told: bool = False
 
 
+@attrs.define(kw_only=True)
+class Collected:
+    """The speech of ``audio_chunk``s that is no utterance yet: 16-bit samples, maybe none.
+
+    ``begun_at`` is when the first of it came, ``ends_at`` when it is an utterance if no chunk
+    comes before. ``last_seq`` is the number of the last chunk, ``first_seq`` that with which
+    the session began to count.
+    """
+
+    audio: bytearray = attrs.Factory(bytearray)
+    begun_at: float = 0.0
+    ends_at: float = 0.0
+    first_seq: int | None = None
+    last_seq: int | None = None
+
+
 @attrs.define(kw_only=True, eq=False)
 class Session:
     """One person's conversation. It may outlive its connections if it can resume.
@@ -51,8 +67,14 @@ class Session:
     by_index: OrderedDict[int, str] = attrs.Factory(OrderedDict)
     affine_node: str | None = None
     receipt_by: float | None = None
+    collected: Collected = attrs.Factory(Collected)
 
     @property
     def receipts(self) -> bool:
         """Whether this session acknowledges outcomes, and may therefore resume."""
         return bool(self.hello.receipts)
+
+    @property
+    def next_index(self) -> int:
+        """The utterance index after the highest that was used, by whoever numbered it."""
+        return max(self.by_index, default=-1) + 1

@@ -1,11 +1,12 @@
 """What sessions do: join, resume, submit, acknowledge, cancel, close, leave."""
 
 import hmac
+from functools import partial
 from typing import Any
 
-from scheduler.core import delivery, dispatch, receipts
+from scheduler.core import delivery, dispatch, receipts, segments
 from scheduler.core.events import Generation, Left, SessionJoined, Timer
-from scheduler.core.job import Job, OutcomeKind
+from scheduler.core.job import Cut, Job, OutcomeKind
 from scheduler.core.placement import need_of
 from scheduler.core.session import Session
 from scheduler.core.state import Step
@@ -146,11 +147,29 @@ def received(step: Step, session: Session, message: wire.FromSession) -> None:
         case wire.TtsStarted():
             pass
         case wire.AudioChunk():
-            text = "audio_chunk is not served; send utterance"
-            _refuse(step, connection, Code.UNSUPPORTED_FEATURE, text)
+            _collect(step, session, message)
 
 
-def _submit(step: Step, session: Session, said: wire.Utterance) -> None:
+def _collect(step: Step, session: Session, chunk: wire.AudioChunk) -> None:
+    try:
+        segments.collect(step, session, chunk, partial(_submit_cut, step, session))
+    except segments.BadPayload as error:
+        _refuse(step, session.connection, Code.INVALID_MESSAGE, f"$.payload: {error}")
+
+
+def paused(step: Step, session: Session) -> None:
+    """No chunk came for the length of a pause: what was collected is an utterance.
+
+    It is one as well if the connection broke in the middle of it and did not come back.
+    """
+    segments.paused(step, session, partial(_submit_cut, step, session))
+
+
+def _submit_cut(step: Step, session: Session, why: Cut, utterance: wire.Utterance) -> None:
+    _submit(step, session, utterance, why)
+
+
+def _submit(step: Step, session: Session, said: wire.Utterance, cut: Cut | None = None) -> None:
     """Admission: the same index is the same job; what cannot be served is refused at once."""
     state, config = step.state, step.config
     if (known := session.by_index.get(said.utterance_index)) is not None:
@@ -171,6 +190,7 @@ def _submit(step: Step, session: Session, said: wire.Utterance) -> None:
         need=need_of(said),
         accepted_at=step.now,
         utterance=said,
+        cut=cut,
     )
     state.jobs[job.job_id] = job
     session.order.append(job)
@@ -251,6 +271,7 @@ def left(step: Step, session: Session, event: Left) -> None:
 def close(step: Step, session: Session, why: str) -> None:
     """End a session for good: cancel what runs, let expire what is owed."""
     session.connection = None
+    segments.discard(step, session)
     for job in list(session.order):
         if job.live:
             hint = f"the session ended: {why[:100]}"
