@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from scheduler.core import delivery, quarantine
+from scheduler.core import delivery, quarantine, story
 from scheduler.core.events import Timer
 from scheduler.core.job import Attempt, Cut, Job, Outcome, OutcomeKind
 from scheduler.core.node import Node
@@ -37,7 +37,10 @@ def place(step: Step, job: Job, *, at_front: bool = False) -> None:
 
 def _say_waiting(step: Step, job: Job, reason: tuple[str, str]) -> None:
     job.waiting_because, text = reason
-    job.tell(step.now, "waiting", "scheduler", why=job.waiting_because)
+    rejected = story.rejected(job, step.state.nodes.values()) or None
+    job.tell(
+        step.now, "waiting", "scheduler", why=job.waiting_because, text=text, rejected=rejected
+    )
     step.note("waiting", job, why=job.waiting_because)
     left = max(0.0, job.deadline - step.now)
     session = step.state.sessions[job.session_id]
@@ -176,11 +179,15 @@ def lose(
     attempt = job.attempt
     assert attempt is not None
     node = _free_slot(step, job, attempt, why)
+    attempt.code = code
     step.note("attempt_lost", job, attempt=attempt.number, node_id=attempt.node_id, why=why)
     if len(job.attempts) >= step.config.attempts_max:
         finish(step, job, OutcomeKind.NODE_FAILED, actor=attempt.node_id, code=code, hint=hint)
     else:
-        job.move(Move.LOSE, step.now, attempt.node_id, attempt=attempt.number, why=why)
+        job.move(
+            Move.LOSE, step.now, attempt.node_id, attempt=attempt.number, why=why, code=code,
+            hint=hint,
+        )  # fmt: skip
         place(step, job, at_front=True)
     if node is not None:
         fill(step, node)
@@ -244,13 +251,14 @@ def finish(
     if (attempt := job.attempt) is not None:
         if attempt.ended_at is None:
             node = _free_slot(step, job, attempt, str(kind))
+            attempt.code = code
         if kind in (OutcomeKind.TIMEOUT, OutcomeKind.CANCELLED):
             cancel_at_node(step, job, attempt, str(kind))
     else:
         _unqueue(step, job)
     if kind is OutcomeKind.NODE_FAILED:
         code = code or Code.NODE_UNAVAILABLE
-    job.move(Move.FINISH, step.now, actor, outcome=str(kind))
+    job.move(Move.FINISH, step.now, actor, outcome=str(kind), code=code)
     message: TranslationResult | MissingResult = result or delivery.missing(
         step, job, kind, code, hint
     )

@@ -8,7 +8,7 @@ at the same instants, with the same source of ids, give the same effects.
 from typing import assert_never
 
 from scheduler.config import Config
-from scheduler.core import delivery, dispatch, nodes, quarantine, receipts, sessions
+from scheduler.core import delivery, dispatch, nodes, quarantine, receipts, sessions, story
 from scheduler.core.check import check
 from scheduler.core.events import (
     DrainStarted,
@@ -96,7 +96,7 @@ def _wrote(step: Step, event: Writing | Written) -> None:
         if isinstance(event, Writing):
             delivery.writing(session, event.seq)
         else:
-            delivery.written(step, session, event.seq)
+            delivery.written(step, session, event.seq, event.signs)
 
 
 def _left(step: Step, event: Left) -> None:
@@ -112,6 +112,7 @@ def _suspect(step: Step, connection: Generation, suspect: bool) -> None:
     if isinstance(node, Node) and node.suspect != suspect:
         node.suspect = suspect
         step.note("node_silent" if suspect else "node_heard", node_id=node.node_id)
+        story.silence(step, node)
         dispatch.reconsider(step, node)
 
 

@@ -60,11 +60,24 @@ class Writing:
 
 
 @attrs.frozen
+class SignsOfLife:
+    """When a peer was last heard; when the ping was sent that it has not answered, if any.
+
+    They decide nothing. They are for the story: bytes that were written prove nothing, and
+    these say what the peer's silence was like at that moment.
+    """
+
+    heard_at: float
+    unanswered_since: float | None = None
+
+
+@attrs.frozen
 class Written:
     """The outcome with this ``seq`` was handed whole to the operating system."""
 
     connection: Generation
     seq: int
+    signs: SignsOfLife | None = None
 
 
 @attrs.frozen
@@ -73,6 +86,7 @@ class Left:
 
     connection: Generation
     close: Close
+    signs: SignsOfLife | None = None
 
 
 @attrs.frozen

@@ -11,6 +11,7 @@ from scheduler.core.states import LIVE, ON_NODE, JobState, Move, next_state
 from scheduler.wire.session import MissingResult, TranslationResult, Utterance
 
 STORY_LINES_MAX = 200
+INSTANTS = frozenset({"heard_at", "unanswered_since", "resumable_until"})
 
 
 class OutcomeKind(enum.StrEnum):
@@ -50,7 +51,7 @@ class Outcome:
 
 @attrs.define(kw_only=True)
 class Attempt:
-    """One try of a job on one node. ``end`` says why it is over, once it is."""
+    """One try of a job on one node. ``end`` and ``code`` say why it is over, once it is."""
 
     number: int
     node_id: str
@@ -60,11 +61,15 @@ class Attempt:
     started_at: float | None = None
     ended_at: float | None = None
     end: str | None = None
+    code: str | None = None
 
 
 @attrs.frozen
 class StoryLine:
-    """One thing that happened to a job: when (monotonic seconds), what, and by whom."""
+    """One thing that happened to a job: when (monotonic seconds), what, and by whom.
+
+    Details whose names are in :data:`INSTANTS` are monotonic seconds as well.
+    """
 
     at: float
     what: str
@@ -133,4 +138,5 @@ class Job:
         """Add a line to the story. A story that is too long keeps its beginning and its end."""
         if len(self.story) >= STORY_LINES_MAX:
             del self.story[STORY_LINES_MAX // 2]
-        self.story.append(StoryLine(now, what, actor, detail))
+        known = {name: value for name, value in detail.items() if value is not None}
+        self.story.append(StoryLine(now, what, actor, known))

@@ -49,7 +49,8 @@ class Session:
     ``order`` holds the accepted jobs whose outcome has not had its turn; ``owed`` the
     outcomes that had, by ``seq``, oldest first. ``sent_seq`` is the highest that was ever
     handed to a connection: nothing above it can have been received. ``receipt_by`` is when
-    a session that was told something must have acknowledged something.
+    a session that was told something must have acknowledged something; ``resumable_until``
+    is when one without a connection is given up.
     """
 
     session_id: str
@@ -67,6 +68,7 @@ class Session:
     by_index: OrderedDict[int, str] = attrs.Factory(OrderedDict)
     affine_node: str | None = None
     receipt_by: float | None = None
+    resumable_until: float | None = None
     collected: Collected = attrs.Factory(Collected)
 
     @property

@@ -4,7 +4,7 @@ import hmac
 from functools import partial
 from typing import Any
 
-from scheduler.core import delivery, dispatch, receipts, segments
+from scheduler.core import delivery, dispatch, receipts, segments, story
 from scheduler.core.events import Generation, Left, SessionJoined, Timer
 from scheduler.core.job import Cut, Job, OutcomeKind
 from scheduler.core.placement import need_of
@@ -58,10 +58,11 @@ def _begin(step: Step, event: SessionJoined) -> None:
 
 def _resume(step: Step, session: Session, event: SessionJoined, last_seq: int) -> None:
     """Take the session over at once, even from a predecessor that still looks alive."""
-    if session.connection is not None:
-        step.end(session.connection, Close.REPLACED)
+    replaced = session.connection
+    if replaced is not None:
+        step.end(replaced, Close.REPLACED)
     receipts.unexpect(step, session)
-    session.connection = event.connection
+    session.connection, session.resumable_until = event.connection, None
     step.state.peers[event.connection] = session
     step.clear_timer(Timer("session", session.session_id))
     delivery.acknowledged(step, session, min(last_seq, session.sent_seq))
@@ -71,6 +72,7 @@ def _resume(step: Step, session: Session, event: SessionJoined, last_seq: int) -
         "session_resumed", session_id=session.session_id, connection=event.connection,
         owed=len(session.owed), recovered=recovered,
     )  # fmt: skip
+    story.resumed(step, session, replaced)
     delivery.replay(step, session)
 
 
@@ -197,7 +199,9 @@ def _submit(step: Step, session: Session, said: wire.Utterance, cut: Cut | None 
     session.by_index[said.utterance_index] = job.job_id
     if len(session.by_index) > config.utterances_remembered_max:
         session.by_index.popitem(last=False)
-    job.tell(step.now, str(job.state), session.session_id, need=job.need.text)
+    job.tell(
+        step.now, str(job.state), session.session_id, need=job.need.text, receipts=session.receipts
+    )
     step.note("accepted", job, need=job.need.text)
     _accepted(step, session, said.utterance_index, job.job_id)
     job.move(Move.WAIT, step.now, "scheduler")
@@ -261,11 +265,12 @@ def left(step: Step, session: Session, event: Left) -> None:
         "session_left", session_id=session.session_id, connection=event.connection,
         why=event.close.text, owed=len(session.owed),
     )  # fmt: skip
+    if session.receipts:
+        session.resumable_until = step.now + step.config.session_retention
+        step.set_timer(Timer("session", session.session_id), session.resumable_until)
+    story.disconnected(step, session, event)
     if not session.receipts:
         close(step, session, "disconnected")
-        return
-    retention = step.config.session_retention
-    step.set_timer(Timer("session", session.session_id), step.now + retention)
 
 
 def close(step: Step, session: Session, why: str) -> None:
@@ -276,7 +281,7 @@ def close(step: Step, session: Session, why: str) -> None:
         if job.live:
             hint = f"the session ended: {why[:100]}"
             dispatch.finish(step, job, OutcomeKind.CANCELLED, actor=session.session_id, hint=hint)
-    delivery.forget(step, session, "session ended")
+    delivery.forget(step, session, f"the session ended: {why[:100]}")
     del step.state.sessions[session.session_id]
     step.note("session_closed", session_id=session.session_id)
 
