@@ -24,6 +24,7 @@ Ratio = float
 _USUAL: Any = SimpleNamespace(
     dispatched_timeout=32.0, node_dead_timeout=4.0, node_suspect_timeout=2.0,
     session_retention=600.0, client_receipt_timeout=10.0, message_bytes_max=16 * 2**20,
+    audio_chars_max=8 * 2**20,
 )  # fmt: skip
 """The usual settings, from which the sentences of ``--help`` are computed."""
 
@@ -48,7 +49,7 @@ class Config:
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(5010, "Port to listen on; 0 lets the system choose one.")
     journal: str = _setting(
-        "memory", "Where accepted work is remembered; 'memory' is the only one."
+        "memory", "Where accepted work is remembered: a file, or 'memory' for no longer than this run."
     )
     log_level: str = _setting("info", "Least severe log line shown: debug, info, warning or error.")
 
@@ -144,6 +145,12 @@ class Config:
     )
 
     # -- the journal ------------------------------------------------------------
+    journal_sync: str = _setting(
+        "normal", "normal survives a crash of this program, full also one of the machine (slower)."
+    )
+    audio_at_rest: bool = _setting(
+        True, "Whether the audio of accepted utterances may be written to the journal."
+    )
     journal_retry_interval: Seconds = _setting(
         1.0, "Pause before a journal that could not be written is tried again."
     )
@@ -180,6 +187,24 @@ class Config:
     request_head_bytes_max: Bytes = _setting(16 * 2**10, "Largest HTTP request head.")
     request_body_bytes_max: Bytes = _setting(64 * 2**10, "Largest HTTP request body.")
 
+    # -- speech that comes in chunks, and is cut here ----------------------------
+    chunk_pause: Seconds = _setting(
+        3.0, "A pause of this length without a chunk ends the utterance."
+    )
+    chunked_seconds_max: Seconds = _setting(
+        20.0, "An utterance is cut at this length, and this long after its first chunk."
+    )
+    chunked_bytes_max: Bytes = _setting(
+        lambda c: min(500 * 2**10, c.audio_chars_max // 4 * 3),
+        "An utterance is cut at this many bytes of samples; 32,000 are a second.",
+    )
+    padding_manual: Seconds = _setting(
+        0.28, "Silence that a node is told to put around an utterance that the client ended."
+    )
+    padding_automatic: Seconds = _setting(
+        0.22, "Silence that a node is told to put around an utterance that was cut here."
+    )
+
     def __attrs_post_init__(self) -> None:
         """Refuse values that cannot work, naming each: see :func:`inconsistencies`."""
         if problems := inconsistencies(self):
@@ -210,6 +235,12 @@ def inconsistencies(config: Config) -> list[str]:
     below("client_probe_timeout", "client_receipt_timeout", "the probe comes before the verdict")
     below("client_receipt_timeout", "session_retention", "a cut session must find its outcomes")
     below("audio_chars_max", "message_bytes_max", "the refusal must be sayable before the cut")
+    below("chunk_pause", "chunked_seconds_max", "a pause must be able to end an utterance")
+    if (config.chunked_bytes_max + 2) // 3 * 4 > config.audio_chars_max:
+        problems.append(
+            f"chunked_bytes_max ({config.chunked_bytes_max}) must be at most three quarters of "
+            f"audio_chars_max ({config.audio_chars_max}): base64 makes four characters of three"
+        )
     if config.dispatched_timeout > config.dispatched_timeout_max:
         problems.append("dispatched_timeout must not be more than dispatched_timeout_max")
     node_loss = config.node_dead_timeout + config.node_receipt_timeout

@@ -9,7 +9,7 @@ when the session acknowledged it. A session without receipts can never get furth
 import attrs
 
 from scheduler.core import receipts
-from scheduler.core.events import Timer
+from scheduler.core.events import SignsOfLife, Timer
 from scheduler.core.job import Job, Outcome, OutcomeKind
 from scheduler.core.records import JobSettled, OutcomesReceived
 from scheduler.core.session import OwedOutcome, Session
@@ -72,14 +72,17 @@ def writing(session: Session, seq: int) -> None:
         owed.told = True
 
 
-def written(step: Step, session: Session, seq: int) -> None:
+def written(step: Step, session: Session, seq: int, signs: SignsOfLife | None = None) -> None:
     """The session's current connection took the whole outcome."""
     owed = session.owed.get(seq)
     if owed is None:  # acknowledged already: the peer was quicker than our own note
         return
     job = step.state.jobs.get(owed.job_id)
     if job is not None and not owed.dropped:
-        job.move(Move.WRITE, step.now, "scheduler", connection=session.connection, seq=seq)
+        job.move(
+            Move.WRITE, step.now, "scheduler", connection=session.connection, seq=seq,
+            heard_at=signs and signs.heard_at, unanswered_since=signs and signs.unanswered_since,
+        )  # fmt: skip
         step.note("written", job, seq=seq, connection=session.connection)
     if not session.receipts:
         _let_go(step, session, owed)
@@ -123,7 +126,7 @@ def salvage(step: Step, session: Session, job: Job, outcome: Outcome) -> bool:
     owed = session.owed.get(job.seq) if job.seq is not None else None
     if job.seq is not None and (owed is None or owed.told or owed.dropped or not session.receipts):
         return False
-    job.move(Move.SALVAGE, step.now, "scheduler")
+    job.move(Move.SALVAGE, step.now, "scheduler", outcome=str(outcome.kind), salvaged=True)
     job.outcome = outcome
     remember_outcome(step, session, job)
     step.note("salvaged", job)

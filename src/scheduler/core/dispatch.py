@@ -2,9 +2,9 @@
 
 from collections import OrderedDict
 
-from scheduler.core import delivery, quarantine
+from scheduler.core import delivery, quarantine, story
 from scheduler.core.events import Timer
-from scheduler.core.job import Attempt, Job, Outcome, OutcomeKind
+from scheduler.core.job import Attempt, Cut, Job, Outcome, OutcomeKind
 from scheduler.core.node import Node
 from scheduler.core.placement import feasible, select, unable, why_waiting
 from scheduler.core.records import JobAttempted
@@ -41,7 +41,10 @@ def place(step: Step, job: Job, *, at_front: bool = False) -> None:
 
 def _say_waiting(step: Step, job: Job, reason: tuple[str, str]) -> None:
     job.waiting_because, text = reason
-    job.tell(step.now, "waiting", "scheduler", why=job.waiting_because)
+    rejected = story.rejected(job, step.state.nodes.values()) or None
+    job.tell(
+        step.now, "waiting", "scheduler", why=job.waiting_because, text=text, rejected=rejected
+    )
     step.note("waiting", job, why=job.waiting_because)
     left = max(0.0, job.deadline - step.now)
     session = step.state.sessions[job.session_id]
@@ -156,9 +159,21 @@ def _assignment(step: Step, job: Job, attempt: int) -> to_node.JobAssign:
         enable_streaming_asr=said.enable_streaming_asr,
         partial_update_interval_ms=said.partial_update_interval_ms,
         trace_id=job.trace_id,
-        is_manual_cut=True if said.manual_cut else None,
+        is_manual_cut=said.manual_cut or None,
+        is_timeout_triggered=job.cut is Cut.PAUSE or None,
+        is_max_duration_triggered=job.cut is Cut.LENGTH or None,
+        padding_ms=_padding_ms(step, job.cut),
         deadline_ms=max(0, int((job.overall_deadline - step.now) * 1000)),
     )
+
+
+def _padding_ms(step: Step, cut: Cut | None) -> int | None:
+    """What the node may add around an utterance that was cut here; the client's own has its own."""
+    if cut is None:
+        return None
+    config = step.config
+    by_hand = cut is Cut.FINAL
+    return int(1000 * (config.padding_manual if by_hand else config.padding_automatic))
 
 
 def received(step: Step, job: Job) -> None:
@@ -176,11 +191,15 @@ def lose(
     attempt = job.attempt
     assert attempt is not None
     node = _free_slot(step, job, attempt, why)
+    attempt.code = code
     step.note("attempt_lost", job, attempt=attempt.number, node_id=attempt.node_id, why=why)
     if job.tries >= step.config.attempts_max:
         finish(step, job, OutcomeKind.NODE_FAILED, actor=attempt.node_id, code=code, hint=hint)
     else:
-        job.move(Move.LOSE, step.now, attempt.node_id, attempt=attempt.number, why=why)
+        job.move(
+            Move.LOSE, step.now, attempt.node_id, attempt=attempt.number, why=why, code=code,
+            hint=hint,
+        )  # fmt: skip
         place(step, job, at_front=True)
     if node is not None:
         fill(step, node)
@@ -247,13 +266,14 @@ def finish(
     if (attempt := job.attempt) is not None:
         if attempt.ended_at is None:
             node = _free_slot(step, job, attempt, str(kind))
+            attempt.code = code
         if kind in (OutcomeKind.TIMEOUT, OutcomeKind.CANCELLED):
             cancel_at_node(step, job, attempt, str(kind))
     else:
         _unqueue(step, job)
     if kind is OutcomeKind.NODE_FAILED:
         code = code or Code.NODE_UNAVAILABLE
-    job.move(Move.FINISH, step.now, actor, outcome=str(kind))
+    job.move(Move.FINISH, step.now, actor, outcome=str(kind), code=code)
     message: TranslationResult | MissingResult = result or delivery.missing(
         step, job, kind, code, hint
     )

@@ -8,7 +8,16 @@ at the same instants, with the same source of ids, give the same effects.
 from typing import assert_never
 
 from scheduler.config import Config
-from scheduler.core import delivery, dispatch, nodes, quarantine, receipts, recovery, sessions
+from scheduler.core import (
+    delivery,
+    dispatch,
+    nodes,
+    quarantine,
+    receipts,
+    recovery,
+    sessions,
+    story,
+)
 from scheduler.core.check import check
 from scheduler.core.events import (
     DrainStarted,
@@ -114,7 +123,7 @@ def _wrote(step: Step, event: Writing | Written) -> None:
         if isinstance(event, Writing):
             delivery.writing(session, event.seq)
         else:
-            delivery.written(step, session, event.seq)
+            delivery.written(step, session, event.seq, event.signs)
 
 
 def _left(step: Step, event: Left) -> None:
@@ -130,6 +139,7 @@ def _suspect(step: Step, connection: Generation, suspect: bool) -> None:
     if isinstance(node, Node) and node.suspect != suspect:
         node.suspect = suspect
         step.note("node_silent" if suspect else "node_heard", node_id=node.node_id)
+        story.silence(step, node)
         dispatch.reconsider(step, node)
 
 
@@ -145,6 +155,8 @@ def _expired(step: Step, timer: Timer) -> None:
     elif (session := step.state.sessions.get(timer.key)) is not None:
         if timer.kind == "receipt":
             receipts.overdue(step, session)
+        elif timer.kind == "pause":
+            sessions.paused(step, session)
         elif session.connection is None:
             sessions.close(step, session, "not resumed in time")
 

@@ -30,7 +30,7 @@ Generation = int
 class Timer:
     """The name of one deadline. There is at most one of each at any time."""
 
-    kind: Literal["job", "session", "receipt", "canary"]
+    kind: Literal["job", "session", "receipt", "canary", "pause"]
     key: str
 
 
@@ -70,11 +70,24 @@ class Writing:
 
 
 @attrs.frozen
+class SignsOfLife:
+    """When a peer was last heard; when the ping was sent that it has not answered, if any.
+
+    They decide nothing. They are for the story: bytes that were written prove nothing, and
+    these say what the peer's silence was like at that moment.
+    """
+
+    heard_at: float
+    unanswered_since: float | None = None
+
+
+@attrs.frozen
 class Written:
     """The outcome with this ``seq`` was handed whole to the operating system."""
 
     connection: Generation
     seq: int
+    signs: SignsOfLife | None = None
 
 
 @attrs.frozen
@@ -83,6 +96,7 @@ class Left:
 
     connection: Generation
     close: Close
+    signs: SignsOfLife | None = None
 
 
 @attrs.frozen

@@ -13,6 +13,7 @@ from scheduler.wire.session import MissingResult, TranslationResult, Utterance
 STORY_LINES_MAX = 200
 RESTARTED = "scheduler_restarted"
 """How an attempt ended whose scheduler was gone before its result came."""
+INSTANTS = frozenset({"heard_at", "unanswered_since", "resumable_until"})
 
 
 class OutcomeKind(enum.StrEnum):
@@ -31,6 +32,14 @@ class OutcomeKind(enum.StrEnum):
         return self not in (OutcomeKind.TRANSLATED, OutcomeKind.SILENCE, OutcomeKind.CANCELLED)
 
 
+class Cut(enum.StrEnum):
+    """What ended an utterance that came in chunks."""
+
+    FINAL = "is_final"
+    PAUSE = "pause"
+    LENGTH = "length"
+
+
 @attrs.frozen(kw_only=True)
 class Outcome:
     """The one end of a job. ``message`` has no ``seq`` before its turn has come."""
@@ -44,7 +53,7 @@ class Outcome:
 
 @attrs.define(kw_only=True)
 class Attempt:
-    """One try of a job on one node. ``end`` says why it is over, once it is."""
+    """One try of a job on one node. ``end`` and ``code`` say why it is over, once it is."""
 
     number: int
     node_id: str
@@ -54,11 +63,15 @@ class Attempt:
     started_at: float | None = None
     ended_at: float | None = None
     end: str | None = None
+    code: str | None = None
 
 
 @attrs.frozen
 class StoryLine:
-    """One thing that happened to a job: when (monotonic seconds), what, and by whom."""
+    """One thing that happened to a job: when (monotonic seconds), what, and by whom.
+
+    Details whose names are in :data:`INSTANTS` are monotonic seconds as well.
+    """
 
     at: float
     what: str
@@ -72,6 +85,7 @@ class Job:
 
     ``utterance`` is given up once the job is settled: the audio is needed no more.
     ``needs_audio`` marks a job whose audio did not survive a restart.
+    ``cut`` is None for an utterance that the client cut itself.
     ``deadline`` is that of the current phase; ``overall_deadline`` is set by the first
     assignment and never moves. ``order`` is the job's place among all accepted jobs.
     """
@@ -84,6 +98,7 @@ class Job:
     need: Need
     accepted_at: float
     utterance: Utterance | None
+    cut: Cut | None = None
     state: JobState = JobState.ACCEPTED
     deadline: float = 0.0
     overall_deadline: float | None = None
@@ -132,4 +147,5 @@ class Job:
         """Add a line to the story. A story that is too long keeps its beginning and its end."""
         if len(self.story) >= STORY_LINES_MAX:
             del self.story[STORY_LINES_MAX // 2]
-        self.story.append(StoryLine(now, what, actor, detail))
+        known = {name: value for name, value in detail.items() if value is not None}
+        self.story.append(StoryLine(now, what, actor, known))

@@ -290,5 +290,6 @@ def left(step: Step, node: Node, event: Left) -> None:
     )  # fmt: skip
     jobs = sorted((step.state.jobs[job_id] for job_id in node.running), key=lambda job: job.order)
     for job in reversed(jobs):
-        dispatch.lose(step, job, "node_left", hint=f"{node.node_id} disconnected")
+        hint = f"{node.node_id} disconnected: {event.close.text}"
+        dispatch.lose(step, job, "node_left", hint=hint)
     dispatch.reconsider(step)

@@ -152,6 +152,11 @@ def feasible(job: "Job", node: "Node") -> Rejection | None:
         return reason
     if not node.receipts and any(a.node_id == node.node_id for a in job.attempts):
         return Rejection.TRIED
+    return unavailable(node)
+
+
+def unavailable(node: "Node") -> Rejection | None:
+    """None if ``node`` takes jobs at all now, whatever they need, else why not."""
     if node.draining:
         return Rejection.DRAINING
     if node.quarantined is not None:

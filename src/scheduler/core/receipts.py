@@ -5,6 +5,7 @@ like one that is slow. So after ``client_probe_timeout`` the connection is pinge
 ``client_receipt_timeout`` it is given up. The outcomes are kept; the session may resume.
 """
 
+from scheduler.core import story
 from scheduler.core.events import End, Timer
 from scheduler.core.session import Session
 from scheduler.core.state import Step
@@ -30,6 +31,7 @@ def overdue(step: Step, session: Session) -> None:
         return
     if step.now < session.receipt_by:
         step.probe(session.connection)
+        story.probed(step, session)
         step.set_timer(_timer(session), session.receipt_by)
         return
     step.note("receipt_overdue", session_id=session.session_id, owed=len(session.owed))

@@ -33,7 +33,10 @@ class SessionForgotten:
 
 @attrs.frozen(kw_only=True)
 class JobAccepted:
-    """An outcome is owed. ``order`` is the job's place among all accepted jobs."""
+    """An outcome is owed. ``order`` is the job's place among all accepted jobs.
+
+    ``cut`` says why the utterance was cut here; None if the client cut it.
+    """
 
     job_id: str
     session_id: str
@@ -41,6 +44,7 @@ class JobAccepted:
     trace_id: str
     accepted_at_ms: int
     utterance: Utterance
+    cut: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -6,7 +6,7 @@ says why. What is left waits for nodes and sessions, which come back by themselv
 
 from scheduler.core import delivery, dispatch
 from scheduler.core.events import Recovered, Timer
-from scheduler.core.job import RESTARTED, Attempt, Job, Outcome, OutcomeKind
+from scheduler.core.job import RESTARTED, Attempt, Cut, Job, Outcome, OutcomeKind
 from scheduler.core.placement import need_of
 from scheduler.core.records import JobAttempted, JobSettled, RememberedJob, RememberedSession
 from scheduler.core.session import Session
@@ -45,9 +45,8 @@ def _session(step: Step, kept: RememberedSession) -> list[Job]:
     )
     session.by_index.update(kept.received)
     step.state.sessions[session.session_id] = session
-    step.set_timer(
-        Timer("session", session.session_id), step.now + step.config.session_retention
-    )
+    session.resumable_until = step.now + step.config.session_retention
+    step.set_timer(Timer("session", session.session_id), session.resumable_until)
     jobs = [_job(step, session, remembered) for remembered in kept.jobs]
     session.order.extend(jobs)
     return jobs
@@ -64,6 +63,7 @@ def _job(step: Step, session: Session, kept: RememberedJob) -> Job:
         need=need_of(said),
         accepted_at=step.instant_of(accepted.accepted_at_ms),
         utterance=said,
+        cut=None if accepted.cut is None else Cut(accepted.cut),
         needs_audio=kept.settled is None and not said.audio,
     )
     job.tell(job.accepted_at, str(job.state), session.session_id)

@@ -26,6 +26,22 @@ class OwedOutcome:
     told: bool = False
 
 
+@attrs.define(kw_only=True)
+class Collected:
+    """The speech of ``audio_chunk``s that is no utterance yet: 16-bit samples, maybe none.
+
+    ``begun_at`` is when the first of it came, ``ends_at`` when it is an utterance if no chunk
+    comes before. ``last_seq`` is the number of the last chunk, ``first_seq`` that with which
+    the session began to count.
+    """
+
+    audio: bytearray = attrs.Factory(bytearray)
+    begun_at: float = 0.0
+    ends_at: float = 0.0
+    first_seq: int | None = None
+    last_seq: int | None = None
+
+
 @attrs.define(kw_only=True, eq=False)
 class Session:
     """One person's conversation. It may outlive its connections if it can resume.
@@ -33,7 +49,8 @@ class Session:
     ``order`` holds the accepted jobs whose outcome has not had its turn; ``owed`` the
     outcomes that had, by ``seq``, oldest first. ``sent_seq`` is the highest that was ever
     handed to a connection: nothing above it can have been received. ``receipt_by`` is when
-    a session that was told something must have acknowledged something.
+    a session that was told something must have acknowledged something; ``resumable_until``
+    is when one without a connection is given up.
     """
 
     session_id: str
@@ -51,8 +68,15 @@ class Session:
     by_index: OrderedDict[int, str] = attrs.Factory(OrderedDict)
     affine_node: str | None = None
     receipt_by: float | None = None
+    resumable_until: float | None = None
+    collected: Collected = attrs.Factory(Collected)
 
     @property
     def receipts(self) -> bool:
         """Whether this session acknowledges outcomes, and may therefore resume."""
         return bool(self.hello.receipts)
+
+    @property
+    def next_index(self) -> int:
+        """The utterance index after the highest that was used, by whoever numbered it."""
+        return max(self.by_index, default=-1) + 1

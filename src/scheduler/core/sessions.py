@@ -1,13 +1,14 @@
 """What sessions do: join, resume, submit, acknowledge, cancel, close, leave."""
 
 import hmac
+from functools import partial
 from typing import Any
 
 import attrs
 
-from scheduler.core import delivery, dispatch, receipts
+from scheduler.core import delivery, dispatch, receipts, segments, story
 from scheduler.core.events import Generation, Left, SessionJoined, Timer
-from scheduler.core.job import Job, OutcomeKind
+from scheduler.core.job import Cut, Job, OutcomeKind
 from scheduler.core.placement import need_of
 from scheduler.core.records import JobAccepted, JobForgotten, SessionBegan, SessionForgotten
 from scheduler.core.session import Session
@@ -68,10 +69,11 @@ def _begin(step: Step, event: SessionJoined) -> None:
 
 def _resume(step: Step, session: Session, event: SessionJoined, last_seq: int) -> None:
     """Take the session over at once, even from a predecessor that still looks alive."""
-    if session.connection is not None:
-        step.end(session.connection, Close.REPLACED)
+    replaced = session.connection
+    if replaced is not None:
+        step.end(replaced, Close.REPLACED)
     receipts.unexpect(step, session)
-    session.connection = event.connection
+    session.connection, session.resumable_until = event.connection, None
     step.state.peers[event.connection] = session
     step.clear_timer(Timer("session", session.session_id))
     delivery.acknowledged(step, session, min(last_seq, session.sent_seq))
@@ -81,6 +83,7 @@ def _resume(step: Step, session: Session, event: SessionJoined, last_seq: int) -
         "session_resumed", session_id=session.session_id, connection=event.connection,
         owed=len(session.owed), recovered=recovered,
     )  # fmt: skip
+    story.resumed(step, session, replaced)
     delivery.replay(step, session)
     for job in session.order:
         if job.needs_audio:
@@ -172,11 +175,29 @@ def received(step: Step, session: Session, message: wire.FromSession) -> None:
         case wire.TtsStarted():
             pass
         case wire.AudioChunk():
-            text = "audio_chunk is not served; send utterance"
-            _refuse(step, connection, Code.UNSUPPORTED_FEATURE, text)
+            _collect(step, session, message)
 
 
-def _submit(step: Step, session: Session, said: wire.Utterance) -> None:
+def _collect(step: Step, session: Session, chunk: wire.AudioChunk) -> None:
+    try:
+        segments.collect(step, session, chunk, partial(_submit_cut, step, session))
+    except segments.BadPayload as error:
+        _refuse(step, session.connection, Code.INVALID_MESSAGE, f"$.payload: {error}")
+
+
+def paused(step: Step, session: Session) -> None:
+    """No chunk came for the length of a pause: what was collected is an utterance.
+
+    It is one as well if the connection broke in the middle of it and did not come back.
+    """
+    segments.paused(step, session, partial(_submit_cut, step, session))
+
+
+def _submit_cut(step: Step, session: Session, why: Cut, utterance: wire.Utterance) -> None:
+    _submit(step, session, utterance, why)
+
+
+def _submit(step: Step, session: Session, said: wire.Utterance, cut: Cut | None = None) -> None:
     """Admission: the same index is the same job; what cannot be served is refused at once."""
     state, config = step.state, step.config
     if (known := session.by_index.get(said.utterance_index)) is not None:
@@ -198,6 +219,7 @@ def _submit(step: Step, session: Session, said: wire.Utterance) -> None:
         need=need_of(said),
         accepted_at=step.now,
         utterance=said,
+        cut=cut,
     )
     state.jobs[job.job_id] = job
     session.order.append(job)
@@ -206,7 +228,9 @@ def _submit(step: Step, session: Session, said: wire.Utterance) -> None:
         _, forgotten = session.by_index.popitem(last=False)
         step.remember(session, JobForgotten(job_id=forgotten))
     step.remember(session, _acceptance(step, job, said))
-    job.tell(step.now, str(job.state), session.session_id, need=job.need.text)
+    job.tell(
+        step.now, str(job.state), session.session_id, need=job.need.text, receipts=session.receipts
+    )
     step.note("accepted", job, need=job.need.text)
     _accepted(step, session, said.utterance_index, job.job_id)
     job.move(Move.WAIT, step.now, "scheduler")
@@ -221,6 +245,7 @@ def _acceptance(step: Step, job: Job, said: wire.Utterance) -> JobAccepted:
         trace_id=job.trace_id,
         accepted_at_ms=step.unix_ms,
         utterance=said,
+        cut=None if job.cut is None else str(job.cut),
     )
 
 
@@ -315,21 +340,23 @@ def left(step: Step, session: Session, event: Left) -> None:
         "session_left", session_id=session.session_id, connection=event.connection,
         why=event.close.text, owed=len(session.owed),
     )  # fmt: skip
+    if session.receipts:
+        session.resumable_until = step.now + step.config.session_retention
+        step.set_timer(Timer("session", session.session_id), session.resumable_until)
+    story.disconnected(step, session, event)
     if not session.receipts:
         close(step, session, "disconnected")
-        return
-    retention = step.config.session_retention
-    step.set_timer(Timer("session", session.session_id), step.now + retention)
 
 
 def close(step: Step, session: Session, why: str) -> None:
     """End a session for good: cancel what runs, let expire what is owed."""
     session.connection = None
+    segments.discard(step, session)
     for job in list(session.order):
         if job.live:
             hint = f"the session ended: {why[:100]}"
             dispatch.finish(step, job, OutcomeKind.CANCELLED, actor=session.session_id, hint=hint)
-    delivery.forget(step, session, "session ended")
+    delivery.forget(step, session, f"the session ended: {why[:100]}")
     del step.state.sessions[session.session_id]
     step.remember(session, SessionForgotten(session_id=session.session_id))
     step.note("session_closed", session_id=session.session_id)

@@ -7,12 +7,16 @@ Unix milliseconds, durations milliseconds.
 from collections import Counter
 from typing import Any
 
-from scheduler.core.job import Attempt, Job
+from scheduler.core.job import INSTANTS, Attempt, Job, StoryLine
 from scheduler.core.node import Node
+from scheduler.core.placement import Need, unable, unavailable
 from scheduler.core.session import Session
 from scheduler.core.state import State
+from scheduler.core.story import why_not
 
 LISTED_MAX = 1000
+TRACED_JOBS_MAX = 100
+"""Jobs shown for one trace or session, the newest ones."""
 
 
 class Snapshot:
@@ -50,9 +54,15 @@ class Snapshot:
             "draining": state.draining,
         }
 
-    def nodes(self) -> list[dict[str, Any]]:
-        """Every registered node, what it can do and why it may not be used."""
-        return [self._node(node) for node in list(self._state.nodes.values())[:LISTED_MAX]]
+    def nodes(self, need: Need | None = None) -> list[dict[str, Any]]:
+        """Every registered node, what it can do and why it may not be used.
+
+        With ``need`` each has a ``rejection`` for it: None, or a word and a text.
+        """
+        known = list(self._state.nodes.values())[:LISTED_MAX]
+        if need is None:
+            return [self._node(node) for node in known]
+        return [{**self._node(node), "rejection": _rejection(need, node)} for node in known]
 
     def sessions(self) -> list[dict[str, Any]]:
         """Every session, connected or resumable."""
@@ -69,14 +79,49 @@ class Snapshot:
         job = self._state.jobs.get(job_id)
         if job is None:
             return None
-        story = [
-            {"at_ms": self._unix_ms(line.at), "what": line.what, "actor": line.actor, **line.detail}
-            for line in job.story
-        ]
-        return {**self._job(job), "story": story}
+        return {**self._job(job), "story": [self._line(line) for line in job.story]}
+
+    def trace(self, name: str) -> dict[str, Any] | None:
+        """All that is known under a job id, a trace id or a session id; None if nothing is.
+
+        ``jobs`` are in the order of acceptance, each with its story and its ``session`` as
+        it is now (None if it is over).
+        """
+        state = self._state
+        session = state.sessions.get(name)
+        if name in state.jobs:
+            kind, jobs = "job", [state.jobs[name]]
+        else:
+            of_session = [job for job in state.jobs.values() if job.session_id == name]
+            of_trace = [job for job in state.jobs.values() if job.trace_id == name]
+            kind = "session" if session or of_session else "trace"
+            jobs = (of_session or of_trace)[-TRACED_JOBS_MAX:]
+        if session is None and not jobs:
+            return None
+        return {
+            "id": name,
+            "kind": kind,
+            "now_ms": self._unix_ms(self._now),
+            "session": session and self._session(session),
+            "jobs": [self._traced(job) for job in jobs],
+        }
+
+    def _traced(self, job: Job) -> dict[str, Any]:
+        session = self._state.sessions.get(job.session_id)
+        story = [self._line(line) for line in job.story]
+        return {**self._job(job), "session": session and self._session(session), "story": story}
+
+    def _line(self, line: StoryLine) -> dict[str, Any]:
+        detail = {
+            (f"{key}_ms" if key in INSTANTS else key): (
+                self._unix_ms(value) if key in INSTANTS else value
+            )
+            for key, value in line.detail.items()
+        }
+        return {"at_ms": self._unix_ms(line.at), "what": line.what, "actor": line.actor, **detail}
 
     def _unix_ms(self, at: float | None) -> int | None:
-        return None if at is None else int((self._state.epoch + at) * 1000)
+        return None if at is None else round((self._state.epoch + at) * 1000)
 
     def _node(self, node: Node) -> dict[str, Any]:
         languages = node.languages
@@ -93,8 +138,19 @@ class Snapshot:
             "completed": node.completed,
             "setbacks": node.setbacks,
             "quarantined": node.quarantined,
+            "silent": node.suspect,
+            "draining": node.draining,
             "capabilities": [
                 {"type": c.type, "ready": c.ready, "reason": c.reason} for c in node.capabilities
+            ],
+            "services": [
+                {
+                    "service_id": s.service_id,
+                    "type": s.type,
+                    "status": s.status,
+                    "last_error": s.last_error,
+                }
+                for s in node.services
             ],
             "pairs": [
                 f"{p.src}-{p.tgt}" for p in (languages and languages.supported_language_pairs) or ()
@@ -105,6 +161,7 @@ class Snapshot:
         return {
             "session_id": session.session_id,
             "connected": session.connection is not None,
+            "resumable_until_ms": self._unix_ms(session.resumable_until),
             "joined_at_ms": self._unix_ms(session.joined_at),
             "platform": session.hello.platform,
             "src_lang": session.hello.src_lang,
@@ -146,4 +203,12 @@ class Snapshot:
             "started_at_ms": self._unix_ms(attempt.started_at),
             "ended_at_ms": self._unix_ms(attempt.ended_at),
             "end": attempt.end,
+            "code": attempt.code,
         }
+
+
+def _rejection(need: Need, node: Node) -> dict[str, str] | None:
+    reason = unable(need, node.abilities) or unavailable(node)
+    if reason is None:
+        return None
+    return {"reason": str(reason), "text": why_not(need, node, reason)}

@@ -86,7 +86,7 @@ class Agent:
         draw: Callable[[], float],
         config: Config | None = None,
         platform: str = "python",
-        say: Callable[[str], None] = lambda line: None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._runner = runner
         self._open_stream = open_stream

@@ -92,9 +92,7 @@ def _from_pcm16(data: bytes, rate_hz: int) -> Audio:
     _check(rate_hz, len(data) // 2)
     if rate_hz == ENGINE_RATE_HZ:
         return Audio(data)
-    import numpy as np
-
-    return _resampled(np.frombuffer(data, "<i2").astype(np.float32) / 2**15, rate_hz)
+    return _resampled(_pcm16(data), rate_hz)
 
 
 def _resampled(mono: "Samples", rate_hz: int) -> Audio:

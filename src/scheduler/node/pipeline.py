@@ -11,8 +11,8 @@ from scheduler.errors import Code, StageFailed
 from scheduler.node.agent import Done
 from scheduler.node.audio import Audio, decode_audio
 from scheduler.node.services import Services, Span
-from scheduler.wire.node import JobAssign
 from scheduler.wire.common import Pipeline
+from scheduler.wire.node import JobAssign
 
 AUDIO_FORMAT = "wav"
 

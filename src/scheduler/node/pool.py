@@ -21,7 +21,6 @@ START_TIMEOUT_SECONDS = 30.0
 """Loading takes 0.8 s on an idle machine."""
 
 
-
 class _ChildGone(Exception):
     """The child's output ended, or is no frame."""
 

@@ -16,9 +16,11 @@ from scheduler.wire.common import (
     LanguageCapabilities,
     LanguagePair,
     NmtCapability,
+    ServiceType,
 )
 from scheduler.wire.node import JobAssign
 
+KINDS: tuple[ServiceType, ...] = ("asr", "nmt", "tts")
 PROBE_INTERVAL_SECONDS = 5.0
 """How soon an engine that was killed, removed or installed is noticed when nobody calls it."""
 
@@ -40,8 +42,7 @@ class EngineRunner:
         recognizer, synthesizer = services.recognizer, services.synthesizer
         return Description(
             capabilities=tuple(
-                _capability(kind, [e for e in services.all if e.type == kind])
-                for kind in ("asr", "nmt", "tts")
+                _capability(kind, [e for e in services.all if e.type == kind]) for kind in KINDS
             ),
             services=tuple(
                 _installed(engine, engine.type) for engine in services.all if engine.type
@@ -80,7 +81,7 @@ async def open_runner(slots: int) -> AsyncIterator[EngineRunner]:
         nursery.cancel_scope.cancel()
 
 
-def _capability(kind: str, engines: list[Engine]) -> Capability:
+def _capability(kind: ServiceType, engines: list[Engine]) -> Capability:
     faults = [(engine, engine.fault) for engine in engines if engine.fault is not None]
     return Capability(
         type=kind,
@@ -90,7 +91,7 @@ def _capability(kind: str, engines: list[Engine]) -> Capability:
     )
 
 
-def _installed(engine: Engine, kind: str) -> InstalledService:
+def _installed(engine: Engine, kind: ServiceType) -> InstalledService:
     fault: EngineUnavailable | None = engine.fault
     return InstalledService(
         service_id=engine.service_id,

@@ -12,6 +12,7 @@ import attrs
 
 from scheduler.errors import EngineUnavailable
 from scheduler.node.audio import Audio
+from scheduler.wire.common import ServiceType
 
 Pair = tuple[str, str]
 """Source and target language, as the wire names them: ``("en", "es")``."""
@@ -28,12 +29,20 @@ class Span:
 class Engine(Protocol):
     """What the node tells about an engine. ``fault`` is None when it is ready.
 
-    ``type`` is the service's word on the wire, or None for one that has no word there.
+    ``type`` is None for an engine whose service has no word on the wire.
     """
 
-    service_id: str
-    type: str | None
-    version: str | None
+    @property
+    def service_id(self) -> str:
+        """Its name on the wire."""
+
+    @property
+    def type(self) -> ServiceType | None:
+        """The service it is a part of."""
+
+    @property
+    def version(self) -> str | None:
+        """The version of what is installed, if it is known."""
 
     @property
     def fault(self) -> EngineUnavailable | None:

@@ -1,17 +1,22 @@
-"""Reaching a scheduler by its URL, and saying in one line why it cannot be reached."""
+"""Reaching a scheduler by its URL, again and again, and saying in one line why it fails."""
 
 import errno
 import os
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import attrs
+import structlog
 import trio
 
 from scheduler.errors import ConfigError, ConnectionLost
+from scheduler.runtime.backoff import Backoff
 
 DEFAULT_PORT = 5010
+
+log = structlog.get_logger()
 
 
 @attrs.frozen
@@ -59,15 +64,13 @@ async def open_stream(address: Address, *, timeout: float) -> trio.abc.Stream:
         raise ConnectionLost(None, explain(address, error)) from None
     if address.tls:
         context = ssl.create_default_context()
-        stream = trio.SSLStream(stream, context, server_hostname=address.host)  # type: ignore[arg-type]
+        stream = trio.SSLStream(stream, context, server_hostname=address.host)
     return stream
 
 
 def explain(address: Address, error: OSError) -> str:
     """Why the operating system could not connect, for example "connection refused"."""
-    cause: BaseException | None = error.__cause__ or error
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
+    cause = _innermost(error.__cause__ or error)
     if isinstance(cause, socket.gaierror):
         return f"no such host as {address.host} ({cause.strerror})"
     number = cause.errno if isinstance(cause, OSError) else None
@@ -75,3 +78,44 @@ def explain(address: Address, error: OSError) -> str:
     if number in (errno.ECONNREFUSED, errno.ECONNRESET):
         return f"no scheduler listening at {address.text} ({reason})"
     return f"cannot reach {address.text} ({reason})"
+
+
+async def redial(
+    attempt: Callable[[], Awaitable[None]], backoff: Backoff, say: Callable[[str], None]
+) -> ConnectionLost | None:
+    """Make one connection after the other, with the pauses of ``backoff`` between them.
+
+    ``attempt`` dials, converses, and raises ``ConnectionLost`` at the end (also in an
+    exception group); ``say`` then gets the reason and when the next try is. Returns the loss
+    after which no further try can help, or None when an attempt returned, which means that
+    it was ended on purpose. Whatever else an attempt raises is a fault of our own: it is
+    logged and counts as a lost connection.
+    """
+    while True:
+        lost = await _outcome(attempt)
+        if lost is None or not lost.reconnect:
+            return lost
+        pause = backoff.pause()
+        say(f"{lost}, next try in {pause:.1f} s")
+        await trio.sleep(pause)
+
+
+async def _outcome(attempt: Callable[[], Awaitable[None]]) -> ConnectionLost | None:
+    lost: ConnectionLost | None = None
+    try:
+        await attempt()
+    except* ConnectionLost as group:
+        first = _innermost(group)
+        assert isinstance(first, ConnectionLost)
+        lost = first
+    except* Exception as group:
+        log.exception("connection_fault", exc_info=group)
+        lost = lost or ConnectionLost(None, "the connection failed; see the log")
+    return lost
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The first error in a group of groups, or the error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

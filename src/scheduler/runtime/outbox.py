@@ -1,11 +1,17 @@
 """The bounded queue before one connection's writer.
 
+A message that promises something waits here until what it promises is remembered. Others may
+pass it meanwhile: a refusal must not wait for a disk that is full. Promises themselves keep
+their order, since what they wait for is kept in order.
+
 Putting never waits: the engine's step is synchronous. Under pressure (half of a bound
 reached) what is droppable is left out; outcomes never are. When even they do not fit, the
 peer is a slow consumer, and its connection is given up.
 """
 
+import math
 from collections import deque
+from collections.abc import Callable
 
 import attrs
 import trio
@@ -13,20 +19,34 @@ import trio
 
 @attrs.frozen
 class Entry:
-    """One encoded message. ``seq`` marks an outcome whose writing is to be reported."""
+    """One encoded message. ``seq`` marks an outcome whose writing is to be reported.
+
+    ``after`` is the position of the journal that must be kept before this may be said, and
+    ``job_id`` the job whose acceptance this says.
+    """
 
     text: str
     seq: int | None = None
     droppable: bool = False
+    after: int = 0
+    job_id: str | None = None
 
 
 class Outbox:
     """A queue with two bounds (messages, bytes), one reader, and any number of writers.
 
-    What the writer has taken but not confirmed with :meth:`done` still counts.
+    What the writer has taken but not confirmed with :meth:`done` still counts. ``committed``
+    tells up to which position the journal has kept its records.
     """
 
-    def __init__(self, *, messages_max: int, bytes_max: int) -> None:
+    def __init__(
+        self,
+        *,
+        messages_max: int,
+        bytes_max: int,
+        committed: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        self._committed = committed
         self._messages_max = messages_max
         self._bytes_max = bytes_max
         self._entries: deque[Entry] = deque()
@@ -54,12 +74,22 @@ class Outbox:
         self._changed.set()
         return True
 
-    def replace(self, seq: int, text: str) -> None:
+    def replace(self, seq: int, text: str, *, after: int = 0) -> None:
         """Change the text of a queued outcome; one that was taken already stays as it was."""
         for place, entry in enumerate(self._entries):
             if entry.seq == seq:
-                self._entries[place] = attrs.evolve(entry, text=text)
+                self._entries[place] = attrs.evolve(entry, text=text, after=after)
                 self.size_bytes += len(text) - len(entry.text)
+
+    def withdraw(self, job_id: str) -> None:
+        """Take back an acceptance that has not been said."""
+        for entry in [e for e in self._entries if e.job_id == job_id]:
+            self._entries.remove(entry)
+            self.size_bytes -= len(entry.text)
+
+    def nudge(self) -> None:
+        """The journal has kept more: look again."""
+        self._changed.set()
 
     def close(self) -> None:
         """Take nothing more; :meth:`get` still gives what is there, then ``None``."""
@@ -68,12 +98,16 @@ class Outbox:
 
     async def get(self) -> Entry | None:
         """The next entry; ``None`` once closed and empty. Cancelling loses nothing."""
-        while not self._entries:
-            if self._closed:
+        while True:
+            committed = self._committed()
+            for place, entry in enumerate(self._entries):
+                if entry.after <= committed:
+                    del self._entries[place]
+                    return entry
+            if self._closed and not self._entries:
                 return None
             self._changed = trio.Event()
             await self._changed.wait()
-        return self._entries.popleft()
 
     def done(self, entry: Entry) -> None:
         """The entry was written: its bytes count no more."""

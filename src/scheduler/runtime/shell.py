@@ -43,6 +43,10 @@ LOUD = frozenset({
 })  # fmt: skip
 
 
+def unobserved(event: Event, effects: list[Effect]) -> None:
+    """For shells that nobody watches."""
+
+
 class Shell:
     """The engine with hands. ``nursery`` is the job nursery: it owns the deadlines."""
 
@@ -51,7 +55,7 @@ class Shell:
         engine: Engine,
         nursery: trio.Nursery,
         *,
-        observe: Callable[[Event, list[Effect]], None] = lambda event, effects: None,
+        observe: Callable[[Event, list[Effect]], None] = unobserved,
     ) -> None:
         self.engine = engine
         self._observe = observe

@@ -5,7 +5,7 @@ ids and the epoch come in as arguments, so that the whole runs on an in-memory n
 virtual time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 import structlog
@@ -13,12 +13,12 @@ import trio
 
 from scheduler.config import Config
 from scheduler.core.engine import Engine
-from scheduler.core.events import DrainStarted
+from scheduler.core.events import DrainStarted, Effect, Event
 from scheduler.core.state import Ids
 from scheduler.errors import Close
 from scheduler.runtime.connection import accept
 from scheduler.runtime.peer import ROLES, converse
-from scheduler.runtime.shell import Shell
+from scheduler.runtime.shell import Shell, unobserved
 from scheduler.server.app import make_app
 from scheduler.server.front import Upgrade, serve_stream
 
@@ -46,17 +46,19 @@ async def serve(
     ids: Ids,
     epoch: float,
     shutdown: Shutdown,
+    observe: Callable[[Event, list[Effect]], None] = unobserved,
     task_status: trio.TaskStatus[Shell] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``shutdown`` is requested, drain, and return with nothing left running.
 
-    ``epoch`` is Unix time minus ``trio.current_time()``, in seconds. Draining takes at most
+    ``epoch`` is Unix time minus ``trio.current_time()``, in seconds. ``observe`` is told
+    each event with its effects after they were performed. Draining takes at most
     ``drain_timeout``, closing the connections at most ``write_timeout + close_timeout``
     more, whatever the peers do. Cancelling ends everything without a drain.
     """
     engine = Engine(config, ids, epoch=epoch)
     async with trio.open_nursery() as jobs:
-        shell = Shell(engine, jobs)
+        shell = Shell(engine, jobs, observe=observe)
         async with trio.open_nursery() as connections:
             handler = _Doorkeeper(shell, config).serve
             await connections.start(trio.serve_listeners, handler, list(listeners))

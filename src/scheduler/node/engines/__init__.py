@@ -8,10 +8,10 @@ import trio
 from scheduler.node import audio
 from scheduler.node.engines.apertium import Apertium
 from scheduler.node.engines.espeak import Espeak
-from scheduler.node.installed import missing_modules, version_of
 from scheduler.node.engines.normalise import Numbers
 from scheduler.node.engines.silero import Silero
 from scheduler.node.engines.sphinx import PocketSphinx
+from scheduler.node.installed import missing_modules, version_of
 from scheduler.node.pool import Pool
 from scheduler.node.services import Services
 

@@ -20,6 +20,7 @@ import trio
 from scheduler.errors import Code, EngineUnavailable, StageFailed
 from scheduler.node.engines.normalise import PLEASE, append_please, split_please
 from scheduler.node.services import Pair
+from scheduler.wire.common import ServiceType
 
 MODES = Path("/usr/share/apertium/modes")
 HINT = "apt-get install apertium apertium-eng-spa"
@@ -72,10 +73,10 @@ def discover_pairs(modes: Path = MODES) -> dict[Pair, list[list[str]]]:
         except (OSError, ValueError):
             continue
         files = [word for command in commands for word in command if word.startswith("/")]
-        if commands and all(map(shutil.which, (c[0] for c in commands))):
-            if all(Path(name).is_file() for name in files):
-                src, tgt = (LANGUAGES.get(name, name) for name in names)
-                pairs[src, tgt] = commands
+        programs = [command[0] for command in commands]
+        if programs and all(map(shutil.which, programs)) and all(map(os.path.isfile, files)):
+            src, tgt = (LANGUAGES.get(name, name) for name in names)
+            pairs[src, tgt] = commands
     return pairs
 
 
@@ -200,7 +201,7 @@ class Apertium:
     """The translator: a running pipeline for each of the pairs used last."""
 
     service_id = "apertium"
-    type = "nmt"
+    type: ServiceType = "nmt"
     version: str | None = None
 
     def __init__(self, modes: Path = MODES) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import trio
 
 from scheduler.errors import Code, EngineUnavailable, StageFailed
+from scheduler.wire.common import ServiceType
 
 PROGRAM = "espeak-ng"
 HINT = "apt-get install espeak-ng"
@@ -63,7 +64,7 @@ class Espeak:
     """The synthesizer; 22050 samples per second, 16 bits, mono."""
 
     service_id = "espeak-ng"
-    type = "tts"
+    type: ServiceType = "tts"
 
     def __init__(self) -> None:
         self._voices: Mapping[str, str] = {}

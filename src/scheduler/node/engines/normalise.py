@@ -4,6 +4,7 @@ import re
 
 from scheduler.errors import EngineUnavailable
 from scheduler.node.installed import missing_modules, version_of
+from scheduler.wire.common import ServiceType
 
 NUMBER_LANGUAGES = frozenset({"ca", "de", "en", "es", "fr", "it", "nl", "pt"})
 """What text2num knows."""
@@ -35,7 +36,7 @@ class Numbers:
     """The repairer: "two hundred and five" becomes "205" (text2num, MIT)."""
 
     service_id = "text2num"
-    type = None
+    type: ServiceType | None = None
 
     def __init__(self) -> None:
         self.version = version_of("text2num")

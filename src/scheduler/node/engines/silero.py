@@ -12,6 +12,7 @@ from scheduler.node.audio import ENGINE_RATE_HZ, Audio
 from scheduler.node.pool import Pool
 from scheduler.node.services import Span
 from scheduler.node.worker import DETECT
+from scheduler.wire.common import ServiceType
 
 CHUNK_SAMPLES = 512
 START_PROBABILITY = 0.6
@@ -81,7 +82,7 @@ class Silero:
     """The detector as a service; its child processes are shared with the recogniser."""
 
     service_id = "silero-vad"
-    type = "asr"
+    type: ServiceType = "asr"
 
     def __init__(self, pool: Pool, version: str | None) -> None:
         self._pool = pool

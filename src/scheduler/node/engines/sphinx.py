@@ -9,6 +9,7 @@ from scheduler.errors import EngineUnavailable
 from scheduler.node.audio import Audio
 from scheduler.node.pool import Pool
 from scheduler.node.worker import RECOGNIZE
+from scheduler.wire.common import ServiceType
 
 ACTIVE_HMMS_MAX = 3000
 """Measured: two thirds of the time that the default takes, with the same error rate."""
@@ -41,7 +42,7 @@ class PocketSphinx:
     """The recogniser as a service; its child processes are shared with the detector."""
 
     service_id = "pocketsphinx-en-us"
-    type = "asr"
+    type: ServiceType = "asr"
     languages = frozenset({"en"})
 
     def __init__(self, pool: Pool, version: str | None) -> None:
