@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from fakes import CountingIds
 from messages import hello, register
+
 from scheduler.config import Config
 from scheduler.core.engine import Engine
 from scheduler.core.events import (

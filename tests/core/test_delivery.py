@@ -2,6 +2,7 @@
 
 from messages import job_ack, result, utterance
 from playbook import Playbook
+
 from scheduler.wire import node, session
 from scheduler.wire.common import Error
 
@@ -42,7 +43,7 @@ def test_a_failure_before_it_does_not_hold_a_result_back() -> None:
 def test_delivered_is_said_of_acknowledged_outcomes_only() -> None:
     """Written is not delivered: only the session's acknowledgement makes it so."""
     book = Playbook()
-    person, session_id, machine, node_id, (first, second) = two_running(book)
+    person, session_id, machine, node_id, (first, _) = two_running(book)
     book.say(machine, result(first, node_id))
     assert book.state(first.job_id) == "finished"
     book.write_all(person)

@@ -1,9 +1,9 @@
 """Jobs find slots, lose them, and are settled once."""
 
 import pytest
-
 from messages import job_ack, job_started, result, utterance
 from playbook import Playbook
+
 from scheduler.wire import node, session
 
 

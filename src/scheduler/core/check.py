@@ -3,6 +3,11 @@
 A failure prints the *story* of the job it concerns: everything that ever named it.
 """
 
+from collections import defaultdict
+from collections.abc import Mapping
+
+import attrs
+
 from scheduler.core.job import Job
 from scheduler.core.node import Node
 from scheduler.core.placement import feasible
@@ -11,23 +16,83 @@ from scheduler.core.state import State
 from scheduler.core.states import JobState
 
 
+@attrs.frozen
+class Places:
+    """Where the jobs of one state are found besides ``State.jobs``: always, and perhaps."""
+
+    always: tuple[str, ...]
+    perhaps: tuple[str, ...] = ()
+
+
+_ON_NODE = Places(("Session.order", "Node.running"))
+_S = JobState
+
+FOUND_IN: Mapping[JobState, Places] = {
+    _S.ACCEPTED: Places(("Session.order",)),
+    _S.PENDING: Places(("Session.order", "State.waiting")),
+    _S.ASSIGNED: _ON_NODE,
+    _S.RECEIVED: _ON_NODE,
+    _S.STARTED: _ON_NODE,
+    _S.FINISHED: Places(("State.settled",), ("Session.order", "Session.owed")),
+    _S.WRITTEN: Places(("State.settled",), ("Session.owed",)),
+    _S.ACKNOWLEDGED: Places(("State.settled",)),
+    _S.EXPIRED: Places(("State.settled",), ("Session.owed",)),
+}
+"""A finished job is still in the order before its turn has come, and owed after it. A written
+one stays owed if its session acknowledges, an expired one while its gap is owed."""
+
+
 def check(state: State) -> None:
     """Raise ``AssertionError`` if anything in ``state`` contradicts anything else."""
+    places = _places(state)
     for job in state.jobs.values():
         _check_job(state, job)
+        _check_place(job, places[job.job_id])
     for node in state.nodes.values():
         _check_node(state, node)
     for session in state.sessions.values():
         _check_session(state, session)
     _check_queue(state)
+    known = {id(peer) for peer in (*state.sessions.values(), *state.nodes.values())}
     for connection, peer in state.peers.items():
         assert peer.connection == connection, f"{peer} is not on connection {connection}"
+        assert id(peer) in known, f"{peer} is forgotten but has a connection"
     assert state.owed_bytes == sum(s.owed_bytes for s in state.sessions.values())
 
 
 def _say(job: Job, broken: str) -> str:
     lines = [f"{line.at:10.4f}  {line.what:12} {line.actor} {line.detail}" for line in job.story]
     return "\n".join([f"{job.job_id} ({job.state}): {broken}", *lines])
+
+
+def _places(state: State) -> Mapping[str, list[str]]:
+    """Every collection each job is in, once for each time it is there."""
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for queue in state.waiting.values():
+        for job_id in queue:
+            places[job_id].append("State.waiting")
+    for node in state.nodes.values():
+        for job_id in node.running:
+            places[job_id].append("Node.running")
+    for session in state.sessions.values():
+        for job in session.order:
+            places[job.job_id].append("Session.order")
+        for owed in session.owed.values():
+            places[owed.job_id].append("Session.owed")
+    for job in state.settled:
+        places[job.job_id].append("State.settled")
+    return places
+
+
+def _check_place(job: Job, places: list[str]) -> None:
+    expected = FOUND_IN[job.state]
+    assert len(places) == len(set(places)), _say(job, f"is twice in one of {places}")
+    assert set(expected.always) <= set(places), _say(job, f"should be in {expected.always}")
+    assert set(places) <= {*expected.always, *expected.perhaps}, _say(job, f"is in {places}")
+    if job.state is JobState.FINISHED:
+        kept = {"Session.order", "Session.owed"} & set(places)
+        assert len(kept) == 1, _say(job, "is kept for its session, in one place")
+        assert (job.seq is None) == (kept == {"Session.order"}), _say(job, "numbered in its turn")
 
 
 def _check_job(state: State, job: Job) -> None:
@@ -39,11 +104,7 @@ def _check_job(state: State, job: Job) -> None:
         assert job.deadline > 0, _say(job, "no live state without a deadline")
         if job.overall_deadline is not None:
             assert job.deadline <= job.overall_deadline, _say(job, "no phase outlives the whole")
-    queued = job.job_id in state.waiting.get(job.need, ())
-    assert queued == (job.state is JobState.PENDING), _say(job, "queued exactly while pending")
     attempt = job.attempt
-    holders = [n.node_id for n in state.nodes.values() if job.job_id in n.running]
-    assert holders == ([attempt.node_id] if attempt else []), _say(job, f"slots at {holders}")
     if attempt is not None:
         node = state.nodes[attempt.node_id]
         assert node.running[job.job_id] == attempt.number, _say(job, "the slot is the attempt's")
@@ -62,6 +123,7 @@ def _check_node(state: State, node: Node) -> None:
     assert state.peers.get(node.connection) is node, f"{node.node_id} has no live connection"
     for job_id in node.running:
         assert job_id in state.jobs, f"{node.node_id} holds a slot for the unknown {job_id}"
+    assert node.canary is None or node.quarantined, f"{node.node_id}: a canary without quarantine"
 
 
 def _check_session(state: State, session: Session) -> None:
@@ -87,11 +149,11 @@ def _check_session(state: State, session: Session) -> None:
 
 def _check_queue(state: State) -> None:
     """A free feasible slot and a waiting job never coexist."""
+    free = [node for node in state.nodes.values() if node.free > 0]
     for need, queue in state.waiting.items():
         assert queue, f"an empty queue is left for {need.text}"
         assert need in state.waiting_because, f"nobody knows why {need.text} waits"
         for job in queue.values():
-            assert job.state is JobState.PENDING, _say(job, "waits without being pending")
-            able = [n.node_id for n in state.nodes.values() if feasible(job, n) is None]
+            able = [node.node_id for node in free if feasible(job, node) is None]
             assert not able, _say(job, f"waits although {able} could take it")
     assert set(state.waiting_because) == set(state.waiting)

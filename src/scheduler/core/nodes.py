@@ -29,7 +29,7 @@ def join(step: Step, event: NodeJoined) -> None:
         step.end(event.connection, Close.TRY_LATER)
         return
     node_id = event.hello.node_id or state.ids.node()
-    held = {job_id: attempt for job_id, attempt in in_flight_of(event.hello)}
+    held = dict(in_flight_of(event.hello))
     old = state.nodes.pop(node_id, None)
     state.nodes_joined += 1
     node = new_node(

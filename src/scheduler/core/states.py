@@ -97,11 +97,12 @@ MEANING: dict[JobState, str] = {
     _S.ASSIGNED: "A slot is reserved and the node was asked.",
     _S.RECEIVED: "The node said that it has the job (`job_ack`).",
     _S.STARTED: "The node said that it is running the job (`job_started`).",
-    _S.FINISHED: "The outcome is decided and kept; it has not been written to the session's "
-    "current connection.",
+    _S.FINISHED: "The outcome is decided and kept; it has not been written to any connection "
+    "of its session yet.",
     _S.WRITTEN: "The outcome was written to a connection that was current at that moment. "
     "For a session without receipts nothing later can be known.",
-    _S.ACKNOWLEDGED: "The session said that it has the outcome. This, and only this, is *delivered*.",
+    _S.ACKNOWLEDGED: "The session said that it has the outcome. This, and only this, is "
+    "*delivered*.",
     _S.EXPIRED: "The outcome was kept for as long as promised and nobody fetched it.",
 }
 

@@ -23,11 +23,13 @@ from cattrs.preconf.msgspec import make_converter
 
 from scheduler.errors import ProtocolError
 from scheduler.wire import node, session
-from scheduler.wire.common import Between, Chars
+from scheduler.wire.common import Between, Chars, Items
 
 FREE_DEPTH_MAX = 32
 """How deep a free object (``extra``, ``features``) may be nested."""
 INTEGER_MAX = 2**63 - 1
+KEY_SHOWN_CHARS = 64
+"""How much of a word of the peer's own choice is repeated to it in an error."""
 
 M = TypeVar("M")
 Hook = Callable[[Any, Any], Any]
@@ -57,7 +59,10 @@ def _integer(value: Any, _: Any) -> int:
 def _number(value: Any, _: Any) -> float:
     if type(value) not in (int, float):
         raise _Wrong("expected number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise _Wrong("number out of range") from None
 
 
 def _free(value: Any, _: Any) -> dict[str, Any]:
@@ -90,14 +95,7 @@ def _list_hook(kind: Any, converter: Converter) -> Hook:
     def structure(value: Any, _: Any) -> tuple[Any, ...]:
         if type(value) is not list:
             raise _Wrong("expected list")
-        items = []
-        for place, item in enumerate(value):
-            try:
-                items.append(structure_item(item, item_type))
-            except Exception as error:  # noqa: BLE001  # handed on with its place
-                error.add_note(IterableValidationNote("item", place, item_type))
-                raise IterableValidationError("list", [error], tuple) from None
-        return tuple(items)
+        return tuple([_inner(structure_item, item, item_type, i) for i, item in enumerate(value)])
 
     return structure
 
@@ -109,9 +107,18 @@ def _table_hook(kind: Any, converter: Converter) -> Hook:
     def structure(value: Any, _: Any) -> dict[str, Any]:
         if type(value) is not dict:
             raise _Wrong("expected object")
-        return {name: structure_value(item, value_type) for name, item in value.items()}
+        return {k: _inner(structure_value, v, value_type, k) for k, v in value.items()}
 
     return structure
+
+
+def _inner(structure: Hook, value: Any, kind: Any, index: int | str) -> Any:
+    """One item of a list or a table; what is wrong with it is handed on with its place."""
+    try:
+        return structure(value, kind)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the peer caused it
+        error.add_note(IterableValidationNote("item", index, kind))
+        raise IterableValidationError("item", [error], type(value)) from None
 
 
 def _literal_hook(kind: Any) -> Hook:
@@ -135,17 +142,21 @@ def _bounded_hook(kind: Any, converter: Converter) -> Hook:
             raise _Wrong(f"expected {bound.least} to {bound.most} characters")
         return text
 
+    def items(value: Any, _: Any) -> Any:
+        if type(value) is list and len(value) > bound.most:  # before any of them is looked at
+            raise _Wrong(f"expected at most {bound.most} items")
+        return structure_base(value, base)
+
     def between(value: Any, _: Any) -> Any:
         number = structure_base(value, base)
         if not bound.least <= number <= bound.most:
             raise _Wrong(f"expected {bound.least} to {bound.most}")
         return number
 
-    return chars if isinstance(bound, Chars) else between
+    return {Chars: chars, Items: items, Between: between}[type(bound)]
 
 
 def _record_hook(kind: Any, converter: Converter) -> Hook:
-
     structure_record = make_dict_structure_fn(kind, converter)
 
     def structure(value: Any, as_type: Any) -> Any:
@@ -157,7 +168,7 @@ def _record_hook(kind: Any, converter: Converter) -> Hook:
 
 
 def _is_bounded(kind: Any) -> bool:
-    return get_origin(kind) is Annotated and isinstance(get_args(kind)[1], Chars | Between)
+    return get_origin(kind) is Annotated and isinstance(get_args(kind)[1], Chars | Items | Between)
 
 
 def _made_of(origin: Any) -> Callable[[Any], bool]:
@@ -214,7 +225,7 @@ def decode(text: str | bytes, table: Mapping[str, type[M]]) -> M:
         raise ProtocolError("$.type", "required" if tag is None else "expected str")
     kind = table.get(tag)
     if kind is None:
-        raise ProtocolError("$.type", f"unknown message type {tag[:64]!r}")
+        raise ProtocolError("$.type", f"unknown message type {tag[:KEY_SHOWN_CHARS]!r}")
     try:
         message: M = _converter.structure(value, kind)
     except Exception as error:  # noqa: BLE001  # whatever a converter raises, the peer caused
@@ -237,7 +248,8 @@ def _step(error: BaseException) -> str:
         if isinstance(note, AttributeValidationNote):
             return f".{note.name}"
         if isinstance(note, IterableValidationNote):
-            return f"[{note.index}]"
+            key = note.index if isinstance(note.index, int) else note.index[:KEY_SHOWN_CHARS]
+            return f"[{key!r}]"
     return ""
 
 

@@ -7,7 +7,15 @@ import attrs
 ID_CHARS_MAX = 128
 LANGUAGE_CHARS_MAX = 35
 """The longest language tag that RFC 5646 asks software to support (section 4.4.1)."""
+NAME_CHARS_MAX = 256
 SAMPLE_RATE_MAX_HZ = 384_000
+LANGUAGES_MAX = 256
+AUTO_LANGUAGES_MAX = 32
+"""Among how many languages a session may let the speaker's be detected."""
+PAIRS_MAX = 65_536
+"""Every direction between ``LANGUAGES_MAX`` languages."""
+LIST_MAX = 1024
+"""The longest of the other lists: services, models, attempts in flight."""
 
 
 @attrs.frozen
@@ -16,6 +24,13 @@ class Chars:
 
     most: int
     least: int = 0
+
+
+@attrs.frozen
+class Items:
+    """A list of at most this many items."""
+
+    most: int
 
 
 @attrs.frozen
@@ -28,6 +43,8 @@ class Between:
 
 Id = Annotated[str, Chars(ID_CHARS_MAX, 1)]
 TraceId = Annotated[str, Chars(ID_CHARS_MAX)]
+Name = Annotated[str, Chars(NAME_CHARS_MAX)]
+"""A word for programs or a label: a version, a code, a model's name."""
 Language = Annotated[str, Chars(LANGUAGE_CHARS_MAX, 1)]
 Index = Annotated[int, Between(0, 2**53)]
 """A count or a position; 2**53 is the largest whole number every JSON peer can hold."""
@@ -35,6 +52,8 @@ AttemptNumber = Annotated[int, Between(1, 2**31)]
 SampleRate = Annotated[int, Between(1, SAMPLE_RATE_MAX_HZ)]
 AudioFormat = Literal["pcm16", "wav", "opus"]
 Mode = Literal["one_way", "two_way_auto"]
+Languages = Annotated[tuple[Language, ...], Items(LANGUAGES_MAX)]
+Names = Annotated[tuple[Name, ...], Items(LIST_MAX)]
 ServiceType = Literal["asr", "nmt", "tts", "tone", "semantic", "phonetic", "punctuation"]
 UiEventName = Literal[
     "INPUT_STARTED",
@@ -69,12 +88,12 @@ class SpeechOptions:
     In a two-way session (``mode``) the speakers use ``lang_a`` and ``lang_b`` in turn.
     """
 
-    dialect: str | None = None
+    dialect: Name | None = None
     features: dict[str, Any] | None = None
     mode: Mode | None = None
     lang_a: Language | None = None
     lang_b: Language | None = None
-    auto_langs: tuple[Language, ...] | None = None
+    auto_langs: Annotated[tuple[Language, ...], Items(AUTO_LANGUAGES_MAX)] | None = None
     enable_streaming_asr: bool | None = None
     partial_update_interval_ms: int | None = None
 
@@ -83,11 +102,11 @@ class SpeechOptions:
 class Quality:
     """What a node thinks of its own result; passed on to the session as it is."""
 
-    asr_quality_level: str | None = None
-    reason_codes: tuple[str, ...] | None = None
+    asr_quality_level: Name | None = None
+    reason_codes: Names | None = None
     quality_score: float | None = None
     rerun_count: int | None = None
-    segments_meta: dict[str, Any] | None = None
+    segments_meta: Any = None
 
 
 @attrs.frozen(kw_only=True)
@@ -107,6 +126,9 @@ class LanguagePair:
     tgt: Language
 
 
+Pairs = Annotated[tuple[LanguagePair, ...], Items(PAIRS_MAX)]
+
+
 @attrs.frozen(kw_only=True)
 class AttemptRef:
     """One attempt of one job."""
@@ -115,11 +137,14 @@ class AttemptRef:
     attempt_id: AttemptNumber
 
 
+InFlight = Annotated[tuple[AttemptRef, ...], Items(LIST_MAX)]
+
+
 @attrs.frozen(kw_only=True)
 class Gpu:
     """One graphics processor; memory in GB."""
 
-    name: str
+    name: Name
     memory_gb: float
 
 
@@ -129,7 +154,7 @@ class Hardware:
 
     cpu_cores: Index
     memory_gb: float
-    gpus: tuple[Gpu, ...] | None = None
+    gpus: Annotated[tuple[Gpu, ...], Items(LIST_MAX)] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -139,46 +164,52 @@ class Capability:
     type: ServiceType
     ready: bool
     reason: str | None = None
-    ready_impl_ids: tuple[str, ...] | None = None
+    ready_impl_ids: Names | None = None
+
+
+Capabilities = Annotated[tuple[Capability, ...], Items(LIST_MAX)]
 
 
 @attrs.frozen(kw_only=True)
 class InstalledService:
     """One service of a node; memory in MB, warm-up in milliseconds."""
 
-    service_id: str
+    service_id: Name
     type: ServiceType
     device: Literal["gpu", "cpu"]
     status: Literal["running", "stopped", "error"]
-    version: str | None = None
-    model_id: str | None = None
-    engine: str | None = None
+    version: Name | None = None
+    model_id: Name | None = None
+    engine: Name | None = None
     mem_mb: float | None = None
     warmup_ms: float | None = None
     last_error: str | None = None
+
+
+Services = Annotated[tuple[InstalledService, ...], Items(LIST_MAX)]
 
 
 @attrs.frozen(kw_only=True)
 class NmtCapability:
     """Which languages a translation model covers, and by which rule."""
 
-    model_id: str
-    languages: tuple[str, ...]
+    model_id: Name
+    languages: Languages
     rule: Literal["any_to_any", "any_to_en", "en_to_any", "specific_pairs"]
-    blocked_pairs: tuple[LanguagePair, ...] | None = None
-    supported_pairs: tuple[LanguagePair, ...] | None = None
+    blocked_pairs: Pairs | None = None
+    supported_pairs: Pairs | None = None
 
 
 @attrs.frozen(kw_only=True)
 class LanguageCapabilities:
     """Which languages a node hears, speaks and translates."""
 
-    asr_languages: tuple[Language, ...] | None = None
-    tts_languages: tuple[Language, ...] | None = None
-    semantic_languages: tuple[Language, ...] | None = None
+    asr_languages: Languages | None = None
+    tts_languages: Languages | None = None
+    semantic_languages: Languages | None = None
     semantic_core_ready: bool | None = None
-    supported_language_pairs: tuple[LanguagePair, ...] | None = None
-    nmt_capabilities: tuple[NmtCapability, ...] | None = None
+    supported_language_pairs: Pairs | None = None
+    nmt_capabilities: Annotated[tuple[NmtCapability, ...], Items(LIST_MAX)] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -203,9 +234,9 @@ class ProcessingMetrics:
 class JobError:
     """Why a job failed on a node; ``retryable`` says whether another may do better."""
 
-    code: str
+    code: Name
     message: str
-    details: dict[str, Any] | None = None
+    details: Any = None
     retryable: bool | None = None
 
 
@@ -223,6 +254,6 @@ class ServiceTimings:
 class Error:
     """Something a peer did could not be done; never the outcome of a job."""
 
-    code: str
+    code: Name
     message: str
     details: dict[str, Any] | None = None

@@ -1,33 +1,37 @@
 """What nodes and the scheduler say to each other."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import attrs
 
 from scheduler.wire.common import (
+    LIST_MAX,
     AttemptNumber,
-    AttemptRef,
     AudioFormat,
-    Capability,
+    Capabilities,
     Error,
     Hardware,
     Id,
     Index,
-    InstalledService,
+    InFlight,
+    Items,
     JobError,
     Language,
     LanguageCapabilities,
+    Name,
     Pipeline,
     ProcessingMetrics,
     Quality,
     ResourceUsage,
     SampleRate,
+    Services,
     SpeechOptions,
     TraceId,
 )
 
 NodeStatus = Literal["registering", "ready", "degraded", "draining", "offline"]
+Models = Annotated[tuple[Any, ...], Items(LIST_MAX)]
 
 # -- node to scheduler ----------------------------------------------------------------
 
@@ -36,20 +40,20 @@ NodeStatus = Literal["registering", "ready", "degraded", "draining", "offline"]
 class NodeRegister:
     """A node's hello: what it is, what it can do, and what it still holds."""
 
-    version: str
-    platform: str
+    version: Name
+    platform: Name
     hardware: Hardware
-    installed_models: tuple[Any, ...]
-    capability_by_type: tuple[Capability, ...]
+    installed_models: Models
+    capability_by_type: Capabilities
     features_supported: dict[str, Any]
     accept_public_jobs: bool
     node_id: Id | None = None
-    capability_schema_version: str | None = None
-    installed_services: tuple[InstalledService, ...] | None = None
-    advanced_features: dict[str, Any] | None = None
+    capability_schema_version: Name | None = None
+    installed_services: Services | None = None
+    advanced_features: Any = None
     language_capabilities: LanguageCapabilities | None = None
     slots: Index | None = None
-    in_flight: tuple[AttemptRef, ...] | None = None
+    in_flight: InFlight | None = None
     receipts: bool | None = None
 
 
@@ -60,12 +64,12 @@ class NodeHeartbeat:
     node_id: Id
     timestamp: int
     resource_usage: ResourceUsage
-    installed_services: tuple[InstalledService, ...]
-    capability_by_type: tuple[Capability, ...]
-    installed_models: tuple[Any, ...] | None = None
+    installed_services: Services
+    capability_by_type: Capabilities
+    installed_models: Models | None = None
     language_capabilities: LanguageCapabilities | None = None
     processing_metrics: ProcessingMetrics | None = None
-    in_flight: tuple[AttemptRef, ...] | None = None
+    in_flight: InFlight | None = None
     draining: bool | None = None
 
 
@@ -110,7 +114,7 @@ class JobProgress:
 
     job_id: Id
     attempt_id: AttemptNumber
-    stage: str
+    stage: Name
 
 
 @attrs.frozen(kw_only=True)
@@ -127,7 +131,7 @@ class JobResult(Quality):
     text_asr: str | None = None
     text_translated: str | None = None
     tts_audio: str | None = None
-    tts_format: str | None = None
+    tts_format: Name | None = None
     extra: dict[str, Any] | None = None
     processing_time_ms: int | None = None
     node_completed_at_ms: int | None = None
@@ -139,9 +143,9 @@ class NodeError:
     """Something is wrong with the node itself."""
 
     node_id: Id
-    code: str
+    code: Name
     message: str
-    details: dict[str, Any] | None = None
+    details: Any = None
 
 
 FromNode = (
@@ -200,7 +204,7 @@ class JobAssign(SpeechOptions):
     is_manual_cut: bool | None = None
     is_timeout_triggered: bool | None = None
     is_max_duration_triggered: bool | None = None
-    turn_id: str | None = None
+    turn_id: Name | None = None
     context_text: str | None = None
     padding_ms: int | None = None
     deadline_ms: int | None = None

@@ -11,6 +11,7 @@ from scheduler.wire.common import (
     Id,
     Index,
     Language,
+    Name,
     Pipeline,
     Quality,
     Resume,
@@ -28,12 +29,12 @@ from scheduler.wire.common import (
 class SessionInit(SpeechOptions):
     """A client's hello: a new session, or ``resume`` for one that is known."""
 
-    client_version: str
-    platform: str
+    client_version: Name
+    platform: Name
     src_lang: Language
     tgt_lang: Language
-    pairing_code: str | None = None
-    tenant_id: str | None = None
+    pairing_code: Name | None = None
+    tenant_id: Name | None = None
     trace_id: TraceId | None = None
     receipts: bool | None = None
     resume: Resume | None = None
@@ -60,7 +61,7 @@ class AudioChunk:
     """A piece of an utterance that the scheduler is to cut."""
 
     session_id: Id
-    seq: Index
+    seq: int
     is_final: bool
     payload: str | None = None
     client_timestamp_ms: int | None = None
@@ -154,9 +155,9 @@ class SessionInitAck:
     assigned_node_id: Id | None
     message: str
     trace_id: TraceId
-    protocol_version: str
+    protocol_version: Name
     use_binary_frame: bool
-    negotiated_codec: str
+    negotiated_codec: Name
     resume_token: Id | None = None
     resumed: bool | None = None
     recovered: bool | None = None
@@ -191,7 +192,7 @@ class UiEvent(AboutJob):
     event: UiEventName
     status: Literal["ok", "error"]
     elapsed_ms: int | None = None
-    error_code: str | None = None
+    error_code: Name | None = None
     hint: str | None = None
 
 
@@ -213,7 +214,7 @@ class TranslationResult(Quality):
     text_asr: str
     text_translated: str
     tts_audio: str
-    tts_format: str
+    tts_format: Name
     trace_id: TraceId
     extra: dict[str, Any] | None = None
     group_id: Id | None = None
@@ -230,12 +231,12 @@ class MissingResult:
 
     session_id: Id
     utterance_index: Index
-    reason: str
+    reason: Name
     created_at_ms: int
     trace_id: TraceId | None = None
     job_id: Id | None = None
     seq: Index | None = None
-    code: str | None = None
+    code: Name | None = None
     hint: str | None = None
 
 
