@@ -6,7 +6,6 @@ before it is remembered waits for its position (see ``runtime.outbox``).
 """
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Protocol
 
 import attrs
