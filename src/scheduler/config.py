@@ -141,6 +141,12 @@ class Config:
     http_idle_timeout: Seconds = _setting(60.0, "Idle time of a kept-alive HTTP connection.")
     drain_timeout: Seconds = _setting(30.0, "How long running work may finish after SIGTERM.")
 
+    # -- the live feed of the dashboard -------------------------------------------
+    feed_interval: Seconds = _setting(0.5, "Pause between two views of what has changed.")
+    feed_keepalive: Seconds = _setting(10.0, "A reader of the feed hears something this often.")
+    feed_readers_max: Count = _setting(64, "Readers of the feed at one time; more get 503.")
+    feed_jobs_max: Count = _setting(200, "Newest jobs shown in the feed.")
+
     # -- bounds -----------------------------------------------------------------
     connections_max: Count = _setting(20_000, "Connections of all kinds at one time.")
     sessions_max: Count = _setting(12_000, "Sessions at one time, resumable ones included.")
@@ -218,6 +224,7 @@ def inconsistencies(config: Config) -> list[str]:
     below("client_probe_timeout", "client_receipt_timeout", "the probe comes before the verdict")
     below("client_receipt_timeout", "session_retention", "a cut session must find its outcomes")
     below("audio_chars_max", "message_bytes_max", "the refusal must be sayable before the cut")
+    below("feed_interval", "feed_keepalive", "a pause between views is no silence")
     below("chunk_pause", "chunked_seconds_max", "a pause must be able to end an utterance")
     if (config.chunked_bytes_max + 2) // 3 * 4 > config.audio_chars_max:
         problems.append(

@@ -6,6 +6,7 @@ virtual time.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 import structlog
@@ -14,6 +15,7 @@ import trio
 from scheduler.config import Config
 from scheduler.core.engine import Engine
 from scheduler.core.events import DrainStarted, Effect, Event
+from scheduler.core.snapshot import Snapshot
 from scheduler.core.state import Ids
 from scheduler.errors import Close
 from scheduler.runtime.connection import accept
@@ -21,6 +23,7 @@ from scheduler.runtime.peer import ROLES, converse
 from scheduler.runtime.shell import Shell, unobserved
 from scheduler.server.app import make_app
 from scheduler.server.front import Upgrade, serve_stream
+from scheduler.web.feed import Feed
 
 log = structlog.get_logger()
 
@@ -94,7 +97,8 @@ class _Doorkeeper:
         self._shell = shell
         self._config = config
         self._open = 0
-        self._app = make_app(lambda: shell.engine.snapshot(trio.current_time()))
+        snapshot = partial(_snapshot, shell)
+        self._app = make_app(snapshot, Feed(snapshot, lambda: shell.changed, config))
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """One stream. Nothing it does ends anything but itself."""
@@ -117,6 +121,10 @@ class _Doorkeeper:
     async def _converse(self, upgrade: Upgrade) -> None:
         async with accept(upgrade.stream, self._config) as connection:
             await converse(self._shell, connection, ROLES[upgrade.path], self._config)
+
+
+def _snapshot(shell: Shell) -> Snapshot:
+    return shell.engine.snapshot(trio.current_time())
 
 
 def _peer_name(stream: trio.abc.Stream) -> str:
