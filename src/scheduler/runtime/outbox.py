@@ -61,6 +61,11 @@ class Outbox:
                 self._entries[place] = attrs.evolve(entry, text=text)
                 self.size_bytes += len(text) - len(entry.text)
 
+    def clear(self) -> None:
+        """Forget what is queued; what the writer has taken is not touched."""
+        self.size_bytes -= sum(len(entry.text) for entry in self._entries)
+        self._entries.clear()
+
     def close(self) -> None:
         """Take nothing more; :meth:`get` still gives what is there, then ``None``."""
         self._closed = True

@@ -79,7 +79,8 @@ class Shell:
             yield generation
         finally:
             del self._connections[generation]
-            self.apply(Left(generation, connection.close or Close.GOING_AWAY))
+            close = connection.close or Close.GOING_AWAY
+            self.apply(Left(generation, close, connection.signs))
 
     def apply(self, event: Event) -> None:
         """Decide, and perform the effects. Nobody runs in between."""
