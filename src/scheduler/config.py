@@ -275,6 +275,9 @@ class NodeConfig:
     results_kept_max: Count = _setting(
         256, "Finished results kept until the scheduler has receipted them."
     )
+    results_kept_bytes_max: Bytes = _setting(
+        64 * 2**20, "Bytes of finished results kept until the scheduler has receipted them."
+    )
 
     def __attrs_post_init__(self) -> None:
         """Refuse values that cannot work."""
@@ -289,8 +292,14 @@ class ClientConfig:
     backoff_first: Seconds = _setting(0.5, "Ceiling of the first pause between attempts.")
     backoff_max: Seconds = _setting(30.0, "Ceiling of every pause between attempts.")
     welcome_timeout: Seconds = _setting(5.0, "From the upgrade to session_init_ack.")
+    healthy_after: Seconds = _setting(
+        5.0, "A connection that lasted this long makes the next pause a first one again."
+    )
     events_max: Count = _setting(
         1024, "Events kept for a reader that is slow; older ones go first."
+    )
+    outcomes_max: Count = _setting(
+        1024, "Outcomes of an earlier process kept for their reader; more stay with the scheduler."
     )
     utterances_open_max: Count = _setting(64, "Utterances without an outcome at one time.")
 
