@@ -49,7 +49,8 @@ class Config:
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(5010, "Port to listen on; 0 lets the system choose one.")
     journal: str = _setting(
-        "memory", "Where accepted work is remembered: a file, or 'memory' for no longer than this run."
+        "memory",
+        "Where accepted work is remembered: a file, or 'memory' for no longer than this run.",
     )
     log_level: str = _setting("info", "Least severe log line shown: debug, info, warning or error.")
 
@@ -158,6 +159,12 @@ class Config:
         20_000, "Records waiting to be written; beyond it utterances are refused as OVERLOADED."
     )
 
+    # -- the live feed of the dashboard -------------------------------------------
+    feed_interval: Seconds = _setting(0.5, "Pause between two views of what has changed.")
+    feed_keepalive: Seconds = _setting(10.0, "A reader of the feed hears something this often.")
+    feed_readers_max: Count = _setting(64, "Readers of the feed at one time; more get 503.")
+    feed_jobs_max: Count = _setting(200, "Newest jobs shown in the feed.")
+
     # -- bounds -----------------------------------------------------------------
     connections_max: Count = _setting(20_000, "Connections of all kinds at one time.")
     sessions_max: Count = _setting(12_000, "Sessions at one time, resumable ones included.")
@@ -235,6 +242,7 @@ def inconsistencies(config: Config) -> list[str]:
     below("client_probe_timeout", "client_receipt_timeout", "the probe comes before the verdict")
     below("client_receipt_timeout", "session_retention", "a cut session must find its outcomes")
     below("audio_chars_max", "message_bytes_max", "the refusal must be sayable before the cut")
+    below("feed_interval", "feed_keepalive", "a pause between views is no silence")
     below("chunk_pause", "chunked_seconds_max", "a pause must be able to end an utterance")
     if (config.chunked_bytes_max + 2) // 3 * 4 > config.audio_chars_max:
         problems.append(
@@ -285,6 +293,9 @@ class NodeConfig:
     results_kept_max: Count = _setting(
         256, "Finished results kept until the scheduler has receipted them."
     )
+    results_kept_bytes_max: Bytes = _setting(
+        64 * 2**20, "Bytes of finished results kept until the scheduler has receipted them."
+    )
 
     def __attrs_post_init__(self) -> None:
         """Refuse values that cannot work."""
@@ -299,8 +310,14 @@ class ClientConfig:
     backoff_first: Seconds = _setting(0.5, "Ceiling of the first pause between attempts.")
     backoff_max: Seconds = _setting(30.0, "Ceiling of every pause between attempts.")
     welcome_timeout: Seconds = _setting(5.0, "From the upgrade to session_init_ack.")
+    healthy_after: Seconds = _setting(
+        5.0, "A connection that lasted this long makes the next pause a first one again."
+    )
     events_max: Count = _setting(
         1024, "Events kept for a reader that is slow; older ones go first."
+    )
+    outcomes_max: Count = _setting(
+        1024, "Outcomes of an earlier process kept for their reader; more stay with the scheduler."
     )
     utterances_open_max: Count = _setting(64, "Utterances without an outcome at one time.")
 

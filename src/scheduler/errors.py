@@ -113,6 +113,14 @@ class Code(enum.StrEnum):
     RESUME_REFUSED = "RESUME_REFUSED"
 
 
+def may_retry(code: str) -> bool:
+    """Whether what was refused with ``code`` may be taken a little later."""
+    return code in (
+        Code.OVERLOADED, Code.RATE_LIMITED, Code.DRAINING, Code.NODE_OVERLOADED,
+        Code.NO_AVAILABLE_NODE, Code.SCHEDULER_DEPENDENCY_DOWN,
+    )  # fmt: skip
+
+
 class Close(enum.Enum):
     """Why a connection is closed: the WebSocket code and the text sent with it.
 

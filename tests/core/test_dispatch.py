@@ -231,3 +231,22 @@ def test_the_dispatched_timeout_may_grow_with_the_audio() -> None:
     left_ms = [job.deadline_ms for job in book.all(machine, node.JobAssign)]
     assert left_ms[0] in (31_999, 32_000)
     assert left_ms[1] == 40_000
+
+
+def test_a_session_sees_how_far_its_utterance_is() -> None:
+    """When a node begins a stage, the session is told that the one before is done."""
+    book = Playbook()
+    person, ack = book.join_session()
+    machine, _ = book.join_node()
+    book.say(person, utterance(ack.session_id))
+    job = book.last(machine, node.JobAssign)
+    for stage in ("asr", "nmt", "tts", "something_new"):
+        book.say(
+            machine,
+            node.JobProgress(job_id=job.job_id, attempt_id=job.attempt_id, stage=stage),
+        )
+    assert [event.event for event in book.all(person, session.UiEvent)] == [
+        "DISPATCHED",
+        "ASR_FINAL",
+        "NMT_DONE",
+    ]

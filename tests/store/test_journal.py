@@ -220,7 +220,9 @@ async def test_what_is_forgotten_is_gone(open_it: Factory, tmp_path: Path) -> No
     forgotten: list[Record] = [SessionForgotten(session_id="s-2"), JobForgotten(job_id="job-3")]
     sessions = await remembered(open_it, tmp_path, begun, forgotten)
 
-    assert sessions == (RememberedSession(began=BEGAN, jobs=(RememberedJob(accepted=accepted(1)),)),)
+    assert sessions == (
+        RememberedSession(began=BEGAN, jobs=(RememberedJob(accepted=accepted(1)),)),
+    )
 
 
 @DURABLE

@@ -15,7 +15,7 @@ from scheduler.errors import SchedulerError
 from scheduler.runtime.ids import RandomIds
 from scheduler.runtime.shell import Shell
 from scheduler.server.serve import Shutdown, serve
-from scheduler.store.journal import open_journal
+from scheduler.store.locate import open_journal
 
 
 async def run_serve(config: Config) -> None:
@@ -23,7 +23,7 @@ async def run_serve(config: Config) -> None:
 
     Raises ``SchedulerError`` if the port cannot be had.
     """
-    journal = open_journal(config.journal)
+    journal = open_journal(config)
     try:
         listeners = await trio.open_tcp_listeners(config.port, host=config.host)
     except OSError as error:
@@ -39,6 +39,7 @@ async def run_serve(config: Config) -> None:
             ids=RandomIds(secrets.token_bytes),
             epoch=time.time() - trio.current_time(),  # noqa: TID251  # the one look at the wall clock
             shutdown=shutdown,
+            journal=journal,
         )
         shell: Shell = await nursery.start(_then_cancel, run, nursery)
         click.echo(f"listening on {host}:{port} (journal: {journal.name})", err=True)

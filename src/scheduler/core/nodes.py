@@ -20,6 +20,9 @@ from scheduler.wire.common import Error, JobError, ServiceTimings
 FINAL_CODES = frozenset({Code.INVALID_MESSAGE, Code.UNSUPPORTED_FEATURE, Code.TOO_LARGE})
 """Failures that another node would repeat; all others may be tried again."""
 
+DONE_WHEN_BEGINS = {"nmt": "ASR_FINAL", "tts": "NMT_DONE"}
+"""What a session is told when a node says that it begins a stage: the one before is done."""
+
 
 def join(step: Step, event: NodeJoined) -> None:
     """A node registers. A newer connection of the same node takes its place."""
@@ -149,6 +152,8 @@ def _progress(
             attempt.started_at = step.now
             job.move(Move.START, step.now, node.node_id, attempt=attempt.number)
             step.note("started", job, attempt=attempt.number, node_id=node.node_id)
+        case wire.JobProgress(stage=stage) if stage in DONE_WHEN_BEGINS:
+            delivery.tell(step, session, job, DONE_WHEN_BEGINS[stage])
         case wire.AsrPartial():
             step.send(
                 session.connection,

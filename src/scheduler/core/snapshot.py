@@ -5,6 +5,7 @@ Unix milliseconds, durations milliseconds.
 """
 
 from collections import Counter
+from itertools import islice
 from typing import Any
 
 from scheduler.core.job import INSTANTS, Attempt, Job, StoryLine
@@ -12,6 +13,7 @@ from scheduler.core.node import Node
 from scheduler.core.placement import Need, unable, unavailable
 from scheduler.core.session import Session
 from scheduler.core.state import State
+from scheduler.core.states import JobState
 from scheduler.core.story import why_not
 
 LISTED_MAX = 1000
@@ -30,6 +32,11 @@ class Snapshot:
     def draining(self) -> bool:
         """Whether new work is refused."""
         return self._state.draining
+
+    @property
+    def now_ms(self) -> int:
+        """The instant that is shown."""
+        return int((self._state.epoch + self._now) * 1000)
 
     def stats(self) -> dict[str, Any]:
         """Numbers, each derived from the records or from the facts noted so far."""
@@ -69,10 +76,10 @@ class Snapshot:
         known = list(self._state.sessions.values())[:LISTED_MAX]
         return [self._session(session) for session in known]
 
-    def jobs(self) -> list[dict[str, Any]]:
-        """The newest jobs, live or settled, without their stories."""
-        newest = list(self._state.jobs.values())[-LISTED_MAX:]
-        return [self._job(job) for job in reversed(newest)]
+    def jobs(self, most: int = LISTED_MAX) -> list[dict[str, Any]]:
+        """The newest jobs, live or settled, without their stories; the newest first."""
+        newest = islice(reversed(self._state.jobs.values()), most)
+        return [self._job(job) for job in newest]
 
     def job(self, job_id: str) -> dict[str, Any] | None:
         """One job with its attempts and its story; None if it is not (or no longer) known."""
@@ -152,6 +159,8 @@ class Snapshot:
                 }
                 for s in node.services
             ],
+            "hears": None if languages is None else languages.asr_languages,
+            "speaks": None if languages is None else languages.tts_languages,
             "pairs": [
                 f"{p.src}-{p.tgt}" for p in (languages and languages.supported_language_pairs) or ()
             ],
@@ -172,6 +181,11 @@ class Snapshot:
             "acked_seq": session.acked_seq,
         }
 
+    def _waiting(self, job: Job) -> tuple[str, str] | None:
+        """Why a job waits, as a word and as a sentence; None if it does not."""
+        because = self._state.waiting_because
+        return because.get(job.need) if job.state is JobState.PENDING else None
+
     def _job(self, job: Job) -> dict[str, Any]:
         outcome = job.outcome
         return {
@@ -183,6 +197,8 @@ class Snapshot:
             "need": job.need.text,
             "accepted_at_ms": self._unix_ms(job.accepted_at),
             "waiting_because": job.waiting_because,
+            "waiting_text": waiting[1] if (waiting := self._waiting(job)) else None,
+            "deadline_at_ms": self._unix_ms(job.deadline) if job.live else None,
             "time_left_ms": int((job.deadline - self._now) * 1000) if job.live else None,
             "node_id": job.attempts[-1].node_id if job.attempts else None,
             "attempts": [self._attempt(attempt) for attempt in job.attempts],

@@ -7,42 +7,29 @@ This is the only module that knows trio-websocket. What the library lacks stands
 * the reader never waits: ``on_message`` is a plain function;
 * the end has one order: the nursery ends (that is when the caller deregisters), then a
   close frame within ``close_timeout``, then the byte stream is closed by force;
-* the library's own task runs in the outer nursery of :func:`accept` or :func:`dial`, and
-  whatever it raises leaves those as an exception group, never the listener.
+* the library's own task is contained (see ``reader``): what it raises because of a peer is
+  the end of that connection and of nothing else.
 """
 
 import contextlib
-import math
 from collections.abc import AsyncIterator, Callable
 
-import attrs
 import trio
 import trio_websocket as tws
+from wsproto.utilities import LocalProtocolError
 
 from scheduler.config import Config
+from scheduler.core.events import SignsOfLife
 from scheduler.errors import Close, ConnectionLost, may_reconnect
+from scheduler.runtime.keepalive import Keepalive, Silence
 from scheduler.runtime.outbox import Entry, Outbox
+from scheduler.runtime.reader import Reader, reading
 from scheduler.runtime.stream import WholeWrites
 
 RECEIVE_BYTES = 64 * 2**10
 HANDSHAKE_BYTES_MAX = 64 * 2**10
-PING_BEFORE_SUSPICION = 0.75
-"""The part of ``suspect_after`` after which a watched peer is pinged."""
-
-
-@attrs.frozen(kw_only=True)
-class Silence:
-    """A stricter watch than the WebSocket ping alone, for peers that send heartbeats.
-
-    A peer that misses a heartbeat is pinged first: its pong proves life as well.
-
-    ``suspect_after`` and ``dead_after`` are seconds without a byte; ``on_change`` is told
-    True when the peer becomes suspect and False when it is heard again.
-    """
-
-    suspect_after: float
-    dead_after: float
-    on_change: Callable[[bool], None]
+PEER_ERRORS = (tws.ConnectionClosed, tws.HandshakeError, LocalProtocolError)
+"""What a peer can make the library's reader task raise."""
 
 
 def _ignore(seq: int) -> None:
@@ -52,19 +39,27 @@ def _ignore(seq: int) -> None:
 class Connection:
     """An open WebSocket. Made by :func:`accept` and :func:`dial`, used inside their block."""
 
-    def __init__(self, ws: tws.WebSocketConnection, stream: WholeWrites, config: Config) -> None:
+    def __init__(
+        self,
+        ws: tws.WebSocketConnection,
+        stream: WholeWrites,
+        reader: Reader,
+        config: Config,
+    ) -> None:
         self._ws = ws
         self._stream = stream
+        self._reader = reader
         self._config = config
         self._outbox = Outbox(
             messages_max=config.outbox_messages_max, bytes_max=config.outbox_bytes_max
         )
         self._scope = trio.CancelScope()
-        self._pinging = False
-        self._suspect = False
-        self._silence: Silence | None = None
-        self._probed_at = math.inf
-        self._nap = trio.CancelScope()
+        self._keepalive = Keepalive(
+            config,
+            heard_at=lambda: stream.heard_at,
+            ping=ws.ping,
+            give_up=lambda: self.cut(Close.KEEPALIVE_TIMEOUT),
+        )
         self.greeted = False
         self.close: Close | None = None
         self.peer_code: int | None = None
@@ -73,34 +68,62 @@ class Connection:
 
     # -- what others may do to it, without waiting ---------------------------------
 
-    def put(self, text: str, *, seq: int | None = None, droppable: bool = False) -> None:
-        """Queue one message; a peer too slow for its outbox is cut off."""
-        if not self._outbox.put(Entry(text, seq, droppable)):
-            self.cut(Close.SLOW_CONSUMER)
+    def put(
+        self,
+        text: str,
+        *,
+        seq: int | None = None,
+        droppable: bool = False,
+        after: int = 0,
+        job_id: str | None = None,
+    ) -> None:
+        """Queue one message; a peer too slow for its outbox is given up.
 
-    def replace(self, seq: int, text: str) -> None:
+        The message that is just being written may be completed, so that the close frame can
+        follow it and say why.
+        """
+        if not self._outbox.put(Entry(text, seq, droppable, after, job_id)):
+            self._outbox.clear()
+            self.end(Close.SLOW_CONSUMER)
+
+    def replace(self, seq: int, text: str, *, after: int = 0) -> None:
         """Put ``text`` in the place of the queued outcome ``seq``, if it is still queued."""
-        self._outbox.replace(seq, text)
+        self._outbox.replace(seq, text, after=after)
+
+    def withdraw(self, job_id: str) -> None:
+        """Take back the acceptance of a job if it still waits for the journal."""
+        self._outbox.withdraw(job_id)
+
+    def follow(self, committed: Callable[[], float]) -> None:
+        """From now on what is put with ``after`` waits until ``committed()`` has reached that."""
+        self._outbox.committed = committed
+
+    def nudge(self) -> None:
+        """The journal has kept more."""
+        self._outbox.nudge()
 
     def probe(self) -> None:
         """Ping now, and give the peer up if nothing is heard within ``pong_timeout``."""
-        self._probed_at = trio.current_time()
-        self._nap.cancel()
+        self._keepalive.probe()
+
+    def watch(self, silence: Silence) -> None:
+        """From now on judge this peer's silence more strictly."""
+        self._keepalive.watch(silence)
 
     def end(self, close: Close) -> None:
-        """Write what is queued, then close. The first reason given is the one that counts."""
+        """Write what is queued, then close; ``write_timeout`` is all the time there is for that.
+
+        The first reason given is the one that counts.
+        """
         self._decide(close)
         self._outbox.close()
+        latest = trio.current_time() + self._config.write_timeout
+        self._scope.deadline = min(self._scope.deadline, latest)
 
     def cut(self, close: Close) -> None:
         """Close without writing what is queued."""
         self.end(close)
         self._scope.cancel()
-
-    def watch(self, silence: Silence) -> None:
-        """From now on judge this peer's silence more strictly."""
-        self._silence = silence
-        self._nap.cancel()
 
     def _decide(self, close: Close) -> None:
         if self.close is None:
@@ -126,13 +149,13 @@ class Connection:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write, on_writing, on_written)
-                    nursery.start_soon(self._keepalive, nursery)
+                    nursery.start_soon(self._keepalive.run)
                     if hello_timeout is not None:
                         nursery.start_soon(self._await_hello, hello_timeout)
                     while True:
                         message = await self._ws.get_message()
                         self._stream.message_ended()
-                        self._judge(suspect=False)
+                        self._keepalive.heard()
                         on_message(message)
         except* tws.ConnectionClosed as group:
             self._closed_by_peer(group)
@@ -172,62 +195,19 @@ class Connection:
         if not self.greeted:
             self.end(Close.HELLO_TIMEOUT)
 
-    async def _keepalive(self, nursery: trio.Nursery) -> None:
-        """Ping a silent peer, and end the connection of one that stays silent.
-
-        If this process itself slept, the peers are innocent: judgement waits until they
-        had time to answer once more.
-        """
-        pardon_until = 0.0
-        while True:
-            heard_at = self._stream.heard_at
-            ping_at, suspect_at, dead_at = self._marks(heard_at)
-            marks = [dead_at]
-            marks += [] if self._pinging else [ping_at]
-            marks += [] if self._suspect else [suspect_at]
-            wake_at = max(min(marks), pardon_until)
-            with trio.CancelScope() as self._nap:
-                await trio.sleep_until(wake_at)
-            if self._nap.cancelled_caught:
-                continue
-            now = trio.current_time()
-            if now - wake_at > self._config.stall_threshold:
-                pardon_until = now + self._config.pong_timeout
-                continue
-            if self._stream.heard_at != heard_at:
-                continue
-            self._judge(suspect=now >= suspect_at)
-            if now >= dead_at:
-                self.cut(Close.KEEPALIVE_TIMEOUT)
-            elif now >= ping_at and not self._pinging:
-                self._pinging = True
-                nursery.start_soon(self._ping)
-
-    def _marks(self, heard_at: float) -> tuple[float, float, float]:
-        """When a peer that stays silent is pinged, suspected, and given up."""
-        if (silence := self._silence) is not None:
-            ping_at = heard_at + silence.suspect_after * PING_BEFORE_SUSPICION
-            return ping_at, heard_at + silence.suspect_after, heard_at + silence.dead_after
-        ping_at = heard_at + self._config.ping_interval
-        if heard_at <= self._probed_at:
-            ping_at = min(ping_at, self._probed_at)
-        return ping_at, math.inf, ping_at + self._config.pong_timeout
-
-    def _judge(self, *, suspect: bool) -> None:
-        if self._silence is not None and self._suspect != suspect:
-            self._suspect = suspect
-            self._silence.on_change(suspect)
-
-    async def _ping(self) -> None:
-        """Never cancelled by itself: a ping torn in half would be the stream's last write."""
-        await self._ws.ping()
-        self._pinging = False
-
     async def goodbye(self) -> None:
         """Send the close frame and wait, not for long, until the peer has answered it."""
         close = self.close or Close.GOING_AWAY
         with trio.move_on_after(self._config.close_timeout, shield=True):
             await self._ws.aclose(close.code, close.text)
+            if self.close is Close.TOO_LARGE:  # there the library stops to read
+                await self._reader.ended.wait()
+                await self._stream.discard_input()
+
+    @property
+    def signs(self) -> SignsOfLife:
+        """What is known of the peer's life: for the story of what was written to it."""
+        return SignsOfLife(self._stream.heard_at, self._keepalive.unanswered_since)
 
     @property
     def lost(self) -> ConnectionLost:
@@ -243,20 +223,28 @@ class Connection:
 async def accept(stream: trio.abc.Stream, config: Config) -> AsyncIterator[Connection]:
     """Answer a WebSocket upgrade on ``stream``; at the end of the block it is closed.
 
-    Raises ``trio.TooSlowError`` if the handshake is not complete within
-    ``handshake_timeout``; whatever the library raises comes in an exception group.
+    Raises, in an exception group, ``trio.TooSlowError`` if the handshake is not complete
+    within ``handshake_timeout``, ``trio.BrokenResourceError`` if the peer left during it.
     """
     whole = _whole(stream, config)
-    async with _closing(stream), _library_nursery() as nursery:
-        with trio.fail_after(config.handshake_timeout):
-            request = await tws.wrap_server_stream(
-                nursery,
-                whole,
-                max_message_size=config.message_bytes_max,
-                receive_buffer_size=RECEIVE_BYTES,
-            )
-            ws = await request.accept()
-        connection = Connection(ws, whole, config)
+
+    async def answer() -> tws.WebSocketConnection:
+        request = await tws.wrap_server_stream(
+            reader,  # type: ignore[arg-type]  # see its class
+            whole,
+            max_message_size=config.message_bytes_max,
+            receive_buffer_size=RECEIVE_BYTES,
+        )
+        return await request.accept()
+
+    async with _closing(stream), reading(*PEER_ERRORS) as reader:
+        try:
+            ws = await reader.shake_hands(answer, config.handshake_timeout)
+        except (tws.HandshakeError, tws.ConnectionClosed):
+            ws = None
+        if ws is None:
+            raise trio.BrokenResourceError("the peer left during the WebSocket handshake")
+        connection = Connection(ws, whole, reader, config)
         try:
             yield connection
         finally:
@@ -269,29 +257,34 @@ async def dial(
 ) -> AsyncIterator[Connection]:
     """Ask for a WebSocket upgrade on ``stream``; at the end of the block it is closed.
 
-    Raises :class:`~scheduler.errors.ConnectionLost` if the other side refuses or does not
-    answer within ``handshake_timeout``.
+    Raises :class:`~scheduler.errors.ConnectionLost`, in an exception group, if the other
+    side refuses, leaves, or does not answer within ``handshake_timeout``.
     """
     whole = _whole(stream, config)
-    async with _closing(stream), _library_nursery() as nursery:
+
+    async def ask() -> tws.WebSocketConnection:
+        return await tws.wrap_client_stream(
+            reader,  # type: ignore[arg-type]  # see its class
+            whole,  # type: ignore[arg-type]  # any stream will do
+            host,
+            path,
+            max_message_size=config.message_bytes_max,
+            receive_buffer_size=RECEIVE_BYTES,
+        )
+
+    async with _closing(stream), reading(*PEER_ERRORS) as reader:
         try:
-            with trio.fail_after(config.handshake_timeout):
-                ws = await tws.wrap_client_stream(
-                    nursery,
-                    whole,  # type: ignore[arg-type]  # any stream will do
-                    host,
-                    path,
-                    max_message_size=config.message_bytes_max,
-                    receive_buffer_size=RECEIVE_BYTES,
-                )
+            ws = await reader.shake_hands(ask, config.handshake_timeout)
         except trio.TooSlowError:
             raise ConnectionLost(None, "no answer to the WebSocket handshake") from None
-        except tws.ConnectionRejected as error:
-            text = f"the WebSocket upgrade was refused with HTTP {error.status_code}"
-            raise ConnectionLost(None, text) from None
-        except (tws.HandshakeError, tws.ConnectionClosed) as error:
-            raise ConnectionLost(None, f"the WebSocket handshake failed: {error!r}") from None
-        connection = Connection(ws, whole, config)
+        except (tws.HandshakeError, tws.ConnectionClosed):
+            ws = None
+        if ws is None:
+            text = "the WebSocket handshake failed: the other side left or speaks no WebSocket"
+            if isinstance(reader.error, tws.ConnectionRejected):
+                text = f"the WebSocket upgrade was refused with HTTP {reader.error.status_code}"
+            raise ConnectionLost(None, text)
+        connection = Connection(ws, whole, reader, config)
         try:
             yield connection
         finally:
@@ -313,25 +306,3 @@ async def _closing(stream: trio.abc.Stream) -> AsyncIterator[None]:
     finally:
         with trio.CancelScope(shield=True):
             await trio.aclose_forcefully(stream)
-
-
-@contextlib.asynccontextmanager
-async def _library_nursery() -> AsyncIterator[trio.Nursery]:
-    """A nursery for the library's reader task, which must live until the goodbye is said.
-
-    It is shielded, since a cancelled reader could not see the answer to our close frame;
-    it ends with this block, however that is left, and what it raises ends the block.
-    """
-    async with trio.open_nursery() as outer:
-        nursery = await outer.start(_host)
-        try:
-            yield nursery
-        finally:
-            nursery.cancel_scope.cancel()
-
-
-async def _host(*, task_status: trio.TaskStatus[trio.Nursery]) -> None:
-    with trio.CancelScope(shield=True):
-        async with trio.open_nursery() as nursery:
-            task_status.started(nursery)
-            await trio.sleep_forever()

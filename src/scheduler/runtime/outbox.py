@@ -39,14 +39,8 @@ class Outbox:
     tells up to which position the journal has kept its records.
     """
 
-    def __init__(
-        self,
-        *,
-        messages_max: int,
-        bytes_max: int,
-        committed: Callable[[], float] = lambda: math.inf,
-    ) -> None:
-        self._committed = committed
+    def __init__(self, *, messages_max: int, bytes_max: int) -> None:
+        self.committed: Callable[[], float] = lambda: math.inf
         self._messages_max = messages_max
         self._bytes_max = bytes_max
         self._entries: deque[Entry] = deque()
@@ -91,6 +85,11 @@ class Outbox:
         """The journal has kept more: look again."""
         self._changed.set()
 
+    def clear(self) -> None:
+        """Forget what is queued; what the writer has taken is not touched."""
+        self.size_bytes -= sum(len(entry.text) for entry in self._entries)
+        self._entries.clear()
+
     def close(self) -> None:
         """Take nothing more; :meth:`get` still gives what is there, then ``None``."""
         self._closed = True
@@ -99,7 +98,7 @@ class Outbox:
     async def get(self) -> Entry | None:
         """The next entry; ``None`` once closed and empty. Cancelling loses nothing."""
         while True:
-            committed = self._committed()
+            committed = self.committed()
             for place, entry in enumerate(self._entries):
                 if entry.after <= committed:
                     del self._entries[place]

@@ -20,7 +20,8 @@ from scheduler.core.events import (
     Written,
 )
 from scheduler.errors import Close, Code, ProtocolError
-from scheduler.runtime.connection import Connection, Silence
+from scheduler.runtime.connection import Connection
+from scheduler.runtime.keepalive import Silence
 from scheduler.runtime.shell import Shell
 from scheduler.wire.codec import decode_from_node, decode_from_session, encode
 from scheduler.wire.common import Error
@@ -124,4 +125,4 @@ class _Peer:
 
     def written(self, seq: int) -> None:
         """The writer handed an outcome to the operating system."""
-        self._shell.apply(Written(self._generation, seq))
+        self._shell.apply(Written(self._generation, seq, self._connection.signs))

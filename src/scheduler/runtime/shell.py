@@ -9,6 +9,7 @@ The registry of connections is here, and :meth:`Shell.registered` is the only wa
 """
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import structlog
@@ -16,23 +17,31 @@ import trio
 
 from scheduler.core.engine import Engine
 from scheduler.core.events import (
+    PROMISES,
     ClearTimer,
     Effect,
     End,
     Event,
     Expired,
     Generation,
+    JournalFailed,
+    JournalMended,
     Left,
     Note,
     Probe,
+    Remember,
     Replace,
     Send,
     SetTimer,
+    Withdraw,
 )
 from scheduler.errors import Close
 from scheduler.runtime.connection import Connection
 from scheduler.runtime.deadlines import Deadlines
+from scheduler.store.journal import Journal, JournalEvents, MemoryJournal
 from scheduler.wire.codec import encode
+from scheduler.wire.node import ToNode
+from scheduler.wire.session import SessionInitAck, ToSession, UtteranceAccepted
 
 log = structlog.get_logger()
 
@@ -48,16 +57,23 @@ def unobserved(event: Event, effects: list[Effect]) -> None:
 
 
 class Shell:
-    """The engine with hands. ``nursery`` is the job nursery: it owns the deadlines."""
+    """The engine with hands. ``nursery`` is the job nursery: it owns the deadlines.
+
+    What the engine wants remembered goes into ``journal`` before anything is sent, and what
+    promises it stays in its outbox until the journal has kept it.
+    """
 
     def __init__(
         self,
         engine: Engine,
         nursery: trio.Nursery,
         *,
+        journal: Journal | None = None,
         observe: Callable[[Event, list[Effect]], None] = unobserved,
     ) -> None:
         self.engine = engine
+        self.journal = journal or MemoryJournal()
+        self._promised: deque[tuple[int, Connection]] = deque()
         self._observe = observe
         self._connections: dict[Generation, Connection] = {}
         self._generations = 0
@@ -75,15 +91,19 @@ class Shell:
         self._generations += 1
         generation = self._generations
         self._connections[generation] = connection
+        connection.follow(lambda: self.journal.committed)
         try:
             yield generation
         finally:
             del self._connections[generation]
-            self.apply(Left(generation, connection.close or Close.GOING_AWAY))
+            close = connection.close or Close.GOING_AWAY
+            self.apply(Left(generation, close, connection.signs))
 
     def apply(self, event: Event) -> None:
         """Decide, and perform the effects. Nobody runs in between."""
         effects = self.engine.handle(event, trio.current_time())
+        if records := [effect.record for effect in effects if isinstance(effect, Remember)]:
+            self.journal.append(records)
         for effect in effects:
             self._perform(effect)
         self._observe(event, effects)
@@ -92,27 +112,66 @@ class Shell:
 
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case Send():
+            case Send() | Replace() | Probe() | End() | Withdraw():
                 connection = self._connections.get(effect.connection)
                 if connection is not None:
-                    connection.put(
-                        encode(effect.message), seq=effect.seq, droppable=effect.droppable
-                    )
-            case Replace():
-                if (connection := self._connections.get(effect.connection)) is not None:
-                    connection.replace(effect.seq, encode(effect.message))
-            case Probe():
-                if (connection := self._connections.get(effect.connection)) is not None:
-                    connection.probe()
-            case End():
-                if (connection := self._connections.get(effect.connection)) is not None:
-                    connection.end(effect.close)
+                    self._perform_on(connection, effect)
             case SetTimer():
                 self.deadlines.set(effect.timer, effect.at)
             case ClearTimer():
                 self.deadlines.clear(effect.timer)
             case Note():
                 (log.info if effect.name in LOUD else log.debug)(effect.name, **effect.detail)
+            case Remember():
+                pass  # was given to the journal before anything else
+
+    def _perform_on(
+        self, connection: Connection, effect: Send | Replace | Probe | End | Withdraw
+    ) -> None:
+        match effect:
+            case Send(message=message):
+                connection.put(
+                    encode(message),
+                    seq=effect.seq,
+                    droppable=effect.droppable,
+                    after=self._promise(connection, message),
+                    job_id=message.job_id if isinstance(message, UtteranceAccepted) else None,
+                )
+            case Replace(message=message):
+                after = self._promise(connection, message)
+                connection.replace(effect.seq, encode(message), after=after)
+            case Probe():
+                connection.probe()
+            case End():
+                connection.end(effect.close)
+            case Withdraw():
+                connection.withdraw(effect.job_id)
+
+    def _promise(self, connection: Connection, message: ToSession | ToNode) -> int:
+        """The position that must be kept before ``message`` may be said; 0 for no promise.
+
+        The welcome of a resumed session promises nothing that was not promised before.
+        """
+        resumed = isinstance(message, SessionInitAck) and message.resumed
+        if resumed or not isinstance(message, PROMISES):
+            return 0
+        position = self.journal.position
+        if position > self.journal.committed:
+            self._promised.append((position, connection))
+        return position
+
+    @property
+    def journal_events(self) -> JournalEvents:
+        """What the journal is to tell."""
+        return JournalEvents(
+            committed=self._committed,
+            failed=lambda job_ids: self.apply(JournalFailed(job_ids)),
+            mended=lambda: self.apply(JournalMended()),
+        )
+
+    def _committed(self) -> None:
+        while self._promised and self._promised[0][0] <= self.journal.committed:
+            self._promised.popleft()[1].nudge()
 
     def end_all(self, close: Close) -> None:
         """Tell every connection to end."""

@@ -63,6 +63,17 @@ class WholeWrites(trio.abc.Stream):
         """A whole message has been read: the next one may have its full size."""
         self.message_bytes = 0
 
+    async def discard_input(self) -> None:
+        """Read to the end and forget it: closing on unread input would destroy our last words.
+
+        Cancelling loses nothing that is wanted.
+        """
+        try:
+            while await self._inner.receive_some():
+                pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+
     async def aclose(self) -> None:
         """Close the inner stream."""
         await self._inner.aclose()

@@ -4,16 +4,19 @@ from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from scheduler import __version__
 from scheduler.core.snapshot import Snapshot
+from scheduler.server.asgi import ClosingStreamingResponse
+from scheduler.web.feed import Feed
+from scheduler.web.pages import page_routes
 
 NO_STORE = {"cache-control": "no-store"}
 
 
-def make_app(snapshot: Callable[[], Snapshot]) -> Starlette:
+def make_app(snapshot: Callable[[], Snapshot], feed: Feed) -> Starlette:
     """The ASGI application. Every answer is made from one consistent snapshot."""
 
     def answer(content: object, status: int = 200) -> JSONResponse:
@@ -45,6 +48,11 @@ def make_app(snapshot: Callable[[], Snapshot]) -> Starlette:
             return answer({"error": "no such job, or its record has been forgotten"}, 404)
         return answer(found)
 
+    async def events(request: Request) -> Response:
+        if feed.full:
+            return answer({"error": "the feed has as many readers as it may have"}, 503)
+        return ClosingStreamingResponse(feed.read(), 200, NO_STORE, "text/event-stream")
+
     async def not_found(request: Request, error: Exception) -> JSONResponse:
         return answer({"error": f"nothing is served at {request.url.path}"}, 404)
 
@@ -57,6 +65,8 @@ def make_app(snapshot: Callable[[], Snapshot]) -> Starlette:
             Route("/api/v1/sessions", sessions),
             Route("/api/v1/jobs", jobs),
             Route("/api/v1/jobs/{job_id}", job),
+            Route("/api/v1/events", events),
+            *page_routes(),
         ],
         exception_handlers={404: not_found},
     )

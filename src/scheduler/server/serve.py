@@ -1,11 +1,12 @@
 """The whole scheduler: listener, connections and jobs, and the order in which they end.
 
-The nurseries are nested the way they must end: jobs ⊃ connections ⊃ listener. Listeners,
-ids and the epoch come in as arguments, so that the whole runs on an in-memory network in
+The nurseries are nested the way they must end: journal ⊃ jobs ⊃ connections ⊃ listener.
+Listeners, ids, journal and the epoch come in as arguments, so that the whole runs on an in-memory network in
 virtual time.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 import structlog
@@ -13,7 +14,8 @@ import trio
 
 from scheduler.config import Config
 from scheduler.core.engine import Engine
-from scheduler.core.events import DrainStarted, Effect, Event
+from scheduler.core.events import DrainStarted, Effect, Event, Recovered
+from scheduler.core.snapshot import Snapshot
 from scheduler.core.state import Ids
 from scheduler.errors import Close
 from scheduler.runtime.connection import accept
@@ -21,6 +23,8 @@ from scheduler.runtime.peer import ROLES, converse
 from scheduler.runtime.shell import Shell, unobserved
 from scheduler.server.app import make_app
 from scheduler.server.front import Upgrade, serve_stream
+from scheduler.store.journal import Journal, MemoryJournal
+from scheduler.web.feed import Feed
 
 log = structlog.get_logger()
 
@@ -46,19 +50,26 @@ async def serve(
     ids: Ids,
     epoch: float,
     shutdown: Shutdown,
+    journal: Journal | None = None,
     observe: Callable[[Event, list[Effect]], None] = unobserved,
     task_status: trio.TaskStatus[Shell] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``shutdown`` is requested, drain, and return with nothing left running.
 
     ``epoch`` is Unix time minus ``trio.current_time()``, in seconds. ``observe`` is told
-    each event with its effects after they were performed. Draining takes at most
+    each event with its effects after they were performed. What ``journal`` kept is taken up
+    before anybody is let in. Draining takes at most
     ``drain_timeout``, closing the connections at most ``write_timeout + close_timeout``
     more, whatever the peers do. Cancelling ends everything without a drain.
     """
     engine = Engine(config, ids, epoch=epoch)
-    async with trio.open_nursery() as jobs:
-        shell = Shell(engine, jobs, observe=observe)
+    journal = journal or MemoryJournal()
+    kept = await journal.recover()
+    async with trio.open_nursery() as keeping, trio.open_nursery() as jobs:
+        shell = Shell(engine, jobs, journal=journal, observe=observe)
+        if kept:
+            shell.apply(Recovered(kept))
+        await keeping.start(journal.run, shell.journal_events)
         async with trio.open_nursery() as connections:
             handler = _Doorkeeper(shell, config).serve
             await connections.start(trio.serve_listeners, handler, list(listeners))
@@ -67,6 +78,7 @@ async def serve(
             await _drain(shell, config, shutdown)
             connections.cancel_scope.cancel()
         jobs.cancel_scope.cancel()
+        keeping.cancel_scope.cancel()
 
 
 async def _drain(shell: Shell, config: Config, shutdown: Shutdown) -> None:
@@ -75,11 +87,19 @@ async def _drain(shell: Shell, config: Config, shutdown: Shutdown) -> None:
     with trio.move_on_after(config.drain_timeout) as patience:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_when, shutdown.now, patience)
-            await shell.until(lambda: shell.engine.unfinished == 0)
+            await shell.until(lambda: _may_leave(shell))
             nursery.cancel_scope.cancel()
     shell.end_all(Close.GOING_AWAY)
     with trio.move_on_after(config.write_timeout):
         await shell.until(lambda: shell.connections == 0)
+
+
+def _may_leave(shell: Shell) -> bool:
+    """Whether nothing is lost by ending now: the rest is in the journal, or there is none."""
+    engine = shell.engine
+    if shell.journal.durable:
+        return engine.running == 0
+    return engine.unfinished == 0 and engine.owed == 0
 
 
 async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
@@ -94,7 +114,8 @@ class _Doorkeeper:
         self._shell = shell
         self._config = config
         self._open = 0
-        self._app = make_app(lambda: shell.engine.snapshot(trio.current_time()))
+        snapshot = partial(_snapshot, shell)
+        self._app = make_app(snapshot, Feed(snapshot, lambda: shell.changed, config))
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """One stream. Nothing it does ends anything but itself."""
@@ -117,6 +138,10 @@ class _Doorkeeper:
     async def _converse(self, upgrade: Upgrade) -> None:
         async with accept(upgrade.stream, self._config) as connection:
             await converse(self._shell, connection, ROLES[upgrade.path], self._config)
+
+
+def _snapshot(shell: Shell) -> Snapshot:
+    return shell.engine.snapshot(trio.current_time())
 
 
 def _peer_name(stream: trio.abc.Stream) -> str:

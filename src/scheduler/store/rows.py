@@ -92,9 +92,7 @@ def _accept(connection: sqlite3.Connection, record: JobAccepted, audio_at_rest: 
 
 def _forget_session(connection: sqlite3.Connection, session_id: str) -> None:
     run, key = connection.execute, (session_id,)
-    run(
-        "DELETE FROM audio WHERE job_id IN (SELECT job_id FROM jobs WHERE session_id = ?)", key
-    )
+    run("DELETE FROM audio WHERE job_id IN (SELECT job_id FROM jobs WHERE session_id = ?)", key)
     run("DELETE FROM jobs WHERE session_id = ?", key)
     run("DELETE FROM sessions WHERE session_id = ?", key)
 
