@@ -1,14 +1,14 @@
 """What every journal must do, whatever it writes to: a further one joins by one more factory."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
 import pytest
 import trio
-
 from messages import hello, utterance
+
 from scheduler.config import Config
 from scheduler.core.records import (
     JobAccepted,
@@ -131,7 +131,7 @@ DURABLE = pytest.mark.parametrize("open_it", [sqlite, sqlite_full])
 
 
 async def remembered(
-    open_it: Factory, path: Path, *batches: list[Record]
+    open_it: Factory, path: Path, *batches: Sequence[Record]
 ) -> tuple[RememberedSession, ...]:
     """What another process finds after one that was given ``batches``, each its own commit."""
     journal = await open_it(path)
@@ -195,7 +195,8 @@ async def test_what_was_received_is_known_but_not_kept(open_it: Factory, tmp_pat
     """Of an acknowledged outcome only the index stays, so that the utterance never runs again."""
     received = OutcomesReceived(session_id="s-1", seq=2, job_ids=("job-1", "job-2"))
     stale = OutcomesReceived(session_id="s-1", seq=1, job_ids=("job-1",))
-    batch = [BEGAN, accepted(1), accepted(2), settled(1), settled(2), received, stale, accepted(3)]
+    batch: list[Record] = [BEGAN, accepted(1), accepted(2), settled(1), settled(2), received]
+    batch += [stale, accepted(3)]
     (session,) = await remembered(open_it, tmp_path, batch)
 
     assert session.acked_seq == 2
@@ -206,7 +207,7 @@ async def test_what_was_received_is_known_but_not_kept(open_it: Factory, tmp_pat
 @DURABLE
 async def test_the_later_outcome_counts(open_it: Factory, tmp_path: Path) -> None:
     """An outcome that took another's place (salvaged, or dropped) is the one that comes back."""
-    batch = [BEGAN, accepted(1), failed(1), settled(1, dropped=True)]
+    batch: list[Record] = [BEGAN, accepted(1), failed(1), settled(1, dropped=True)]
     (session,) = await remembered(open_it, tmp_path, batch)
 
     assert session.jobs[0].settled == settled(1, dropped=True)

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from scheduler.config import Config
 from scheduler.core import (
+    admission,
     delivery,
     dispatch,
     nodes,
@@ -170,7 +171,7 @@ def _journal(step: Step, event: JournalFailed | JournalMended) -> None:
     if isinstance(event, JournalFailed):
         for job_id in event.job_ids:
             if (job := step.state.jobs.get(job_id)) is not None:
-                sessions.unaccept(step, job)
+                admission.unaccept(step, job)
 
 
 def _drain(step: Step) -> None:

@@ -2,21 +2,17 @@
 
 import hmac
 from functools import partial
-from typing import Any
 
 import attrs
 
-from scheduler.core import delivery, dispatch, receipts, segments, story
-from scheduler.core.events import Generation, Left, SessionJoined, Timer
-from scheduler.core.job import Cut, Job, OutcomeKind
-from scheduler.core.placement import need_of
-from scheduler.core.records import JobAccepted, JobForgotten, SessionBegan, SessionForgotten
+from scheduler.core import admission, delivery, dispatch, receipts, segments, story
+from scheduler.core.events import Left, SessionJoined, Timer
+from scheduler.core.job import Cut, OutcomeKind
+from scheduler.core.records import SessionBegan, SessionForgotten
 from scheduler.core.session import Session
 from scheduler.core.state import Step
-from scheduler.core.states import Move
 from scheduler.errors import Close, Code
 from scheduler.wire import session as wire
-from scheduler.wire.common import Error
 
 PROTOCOL_VERSION = "1.0"
 
@@ -32,7 +28,7 @@ def join(step: Step, event: SessionJoined) -> None:
             _resume(step, known, event, wanted.last_seq)
             return
         # One answer for a wrong id, a wrong token and an expired session: it tells nothing.
-        _refuse(step, event.connection, Code.RESUME_REFUSED, "there is nothing to resume")
+        step.refuse(event.connection, Code.RESUME_REFUSED, "there is nothing to resume")
         step.note("resume_refused", connection=event.connection)
     _begin(step, event)
 
@@ -42,7 +38,7 @@ def _begin(step: Step, event: SessionJoined) -> None:
     full = len(state.sessions) >= step.config.sessions_max
     if full or state.draining or state.journal_failed:
         code = Code.DRAINING if state.draining else Code.OVERLOADED
-        _refuse(step, event.connection, code, "no new sessions are taken now")
+        step.refuse(event.connection, code, "no new sessions are taken now")
         step.end(event.connection, Close.TRY_LATER)
         return
     session = Session(
@@ -87,19 +83,7 @@ def _resume(step: Step, session: Session, event: SessionJoined, last_seq: int) -
     delivery.replay(step, session)
     for job in session.order:
         if job.needs_audio:
-            _ask_for_audio(step, session, job)
-
-
-def _ask_for_audio(step: Step, session: Session, job: Job) -> None:
-    step.send(
-        session.connection,
-        wire.UtteranceNeeded(
-            session_id=session.session_id,
-            utterance_index=job.utterance_index,
-            job_id=job.job_id,
-            trace_id=job.trace_id,
-        ),
-    )
+            admission.ask_for_audio(step, session, job)
 
 
 def _welcome(step: Step, session: Session, *, resumed: bool, recovered: bool) -> None:
@@ -145,19 +129,19 @@ def received(step: Step, session: Session, message: wire.FromSession) -> None:
     connection = session.connection
     assert connection is not None
     if isinstance(message, wire.SessionInit):
-        _refuse(step, connection, Code.INVALID_SESSION, "this connection already has a session")
+        step.refuse(connection, Code.INVALID_SESSION, "this connection already has a session")
         return
     if message.session_id != session.session_id:
-        _refuse(step, connection, Code.INVALID_SESSION, "not the session of this connection")
+        step.refuse(connection, Code.INVALID_SESSION, "not the session of this connection")
         step.note("stale", input="foreign_session", session_id=session.session_id)
         return
     match message:
         case wire.Utterance():
-            _submit(step, session, message)
+            admission.submit(step, session, message)
         case wire.ResultAck():
             if not delivery.acknowledged(step, session, message.seq):
                 text = f"$.seq: no outcome {message.seq} has been sent"
-                _refuse(step, connection, Code.INVALID_MESSAGE, text)
+                step.refuse(connection, Code.INVALID_MESSAGE, text)
         case wire.ClientHeartbeat():
             step.send(
                 connection,
@@ -182,7 +166,7 @@ def _collect(step: Step, session: Session, chunk: wire.AudioChunk) -> None:
     try:
         segments.collect(step, session, chunk, partial(_submit_cut, step, session))
     except segments.BadPayload as error:
-        _refuse(step, session.connection, Code.INVALID_MESSAGE, f"$.payload: {error}")
+        step.refuse(session.connection, Code.INVALID_MESSAGE, f"$.payload: {error}")
 
 
 def paused(step: Step, session: Session) -> None:
@@ -194,123 +178,7 @@ def paused(step: Step, session: Session) -> None:
 
 
 def _submit_cut(step: Step, session: Session, why: Cut, utterance: wire.Utterance) -> None:
-    _submit(step, session, utterance, why)
-
-
-def _submit(step: Step, session: Session, said: wire.Utterance, cut: Cut | None = None) -> None:
-    """Admission: the same index is the same job; what cannot be served is refused at once."""
-    state, config = step.state, step.config
-    if (known := session.by_index.get(said.utterance_index)) is not None:
-        _accepted(step, session, said.utterance_index, known)
-        _give_audio(step, session, known, said)
-        return
-    if (refusal := _no_room(step, session, said)) is not None:
-        code, text = refusal
-        step.note("refused", session_id=session.session_id, code=code)
-        _refuse(step, session.connection, code, text, utterance_index=said.utterance_index)
-        return
-    state.jobs_accepted += 1
-    job = Job(
-        job_id=state.ids.job(),
-        session_id=session.session_id,
-        order=state.jobs_accepted,
-        utterance_index=said.utterance_index,
-        trace_id=said.trace_id or session.hello.trace_id or state.ids.trace(),
-        need=need_of(said),
-        accepted_at=step.now,
-        utterance=said,
-        cut=cut,
-    )
-    state.jobs[job.job_id] = job
-    session.order.append(job)
-    session.by_index[said.utterance_index] = job.job_id
-    if len(session.by_index) > config.utterances_remembered_max:
-        _, forgotten = session.by_index.popitem(last=False)
-        step.remember(session, JobForgotten(job_id=forgotten))
-    step.remember(session, _acceptance(step, job, said))
-    job.tell(
-        step.now, str(job.state), session.session_id, need=job.need.text, receipts=session.receipts
-    )
-    step.note("accepted", job, need=job.need.text)
-    _accepted(step, session, said.utterance_index, job.job_id)
-    job.move(Move.WAIT, step.now, "scheduler")
-    dispatch.place(step, job)
-
-
-def _acceptance(step: Step, job: Job, said: wire.Utterance) -> JobAccepted:
-    return JobAccepted(
-        job_id=job.job_id,
-        session_id=job.session_id,
-        order=job.order,
-        trace_id=job.trace_id,
-        accepted_at_ms=step.unix_ms,
-        utterance=said,
-        cut=None if job.cut is None else str(job.cut),
-    )
-
-
-def _give_audio(step: Step, session: Session, job_id: str, said: wire.Utterance) -> None:
-    """The session repeats an utterance whose audio was lost in a restart: now it can run."""
-    job = step.state.jobs.get(job_id)
-    if job is None or not job.needs_audio or not job.live or not said.audio:
-        return
-    assert job.utterance is not None
-    job.needs_audio, job.utterance = False, attrs.evolve(job.utterance, audio=said.audio)
-    job.tell(step.now, "audio given again", session.session_id)
-    dispatch.place_again(step, job)
-
-
-def unaccept(step: Step, job: Job) -> None:
-    """The acceptance could not be kept and was never said: the utterance is refused instead.
-
-    What has its ``seq`` already waits with its outcome until the journal works again.
-    """
-    session = step.state.sessions.get(job.session_id)
-    if session is None or job not in session.order:
-        return
-    session.order.remove(job)
-    session.by_index.pop(job.utterance_index, None)
-    dispatch.abandon(step, job, "not kept")
-    step.remember(session, JobForgotten(job_id=job.job_id))
-    if session.connection is not None:
-        step.withdraw(session.connection, job.job_id)
-    step.note("refused", session_id=session.session_id, code=Code.OVERLOADED)
-    text = "the utterance could not be kept; try again in a moment"
-    index = job.utterance_index
-    _refuse(step, session.connection, Code.OVERLOADED, text, utterance_index=index)
-    delivery.release(step, session)
-
-
-def _no_room(step: Step, session: Session, said: wire.Utterance) -> tuple[Code, str] | None:
-    state, config = step.state, step.config
-    if state.draining:
-        return Code.DRAINING, "the scheduler is draining; connect again in a moment"
-    if state.journal_failed:
-        return Code.OVERLOADED, "utterances cannot be kept now; try again in a moment"
-    if len(said.audio) > config.audio_chars_max:
-        text = f"the audio has {len(said.audio)} characters, at most {config.audio_chars_max} fit"
-        return Code.TOO_LARGE, text
-    if len(session.order) >= config.jobs_per_session_max:
-        return Code.OVERLOADED, f"{len(session.order)} utterances of this session are unfinished"
-    if len(session.owed) >= config.retained_outcomes_max:
-        return Code.OVERLOADED, f"{len(session.owed)} outcomes of this session are unacknowledged"
-    if state.jobs_waiting >= config.jobs_waiting_max:
-        return Code.OVERLOADED, "too many utterances are waiting for a node"
-    return None
-
-
-def _accepted(step: Step, session: Session, index: int, job_id: str) -> None:
-    if session.receipts:
-        job = step.state.jobs.get(job_id)
-        step.send(
-            session.connection,
-            wire.UtteranceAccepted(
-                session_id=session.session_id,
-                utterance_index=index,
-                job_id=job_id,
-                trace_id=job.trace_id if job else session.trace_id,
-            ),
-        )
+    admission.submit(step, session, utterance, why)
 
 
 def _cancel(step: Step, session: Session, job_id: str) -> None:
@@ -360,9 +228,3 @@ def close(step: Step, session: Session, why: str) -> None:
     del step.state.sessions[session.session_id]
     step.remember(session, SessionForgotten(session_id=session.session_id))
     step.note("session_closed", session_id=session.session_id)
-
-
-def _refuse(
-    step: Step, connection: Generation | None, code: Code, text: str, **details: Any
-) -> None:
-    step.send(connection, Error(code=str(code), message=text, details=details or None))

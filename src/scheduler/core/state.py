@@ -25,7 +25,8 @@ from scheduler.core.node import Node
 from scheduler.core.placement import Need
 from scheduler.core.records import Record
 from scheduler.core.session import Session
-from scheduler.errors import Close
+from scheduler.errors import Close, Code
+from scheduler.wire.common import Error
 from scheduler.wire.node import ToNode
 from scheduler.wire.session import ToSession
 
@@ -122,6 +123,10 @@ class Step:
         """Send a message; without a connection there is nobody to send it to."""
         if connection is not None:
             self.effects.append(Send(connection, message, seq, droppable))
+
+    def refuse(self, connection: Generation | None, code: Code, text: str, **details: Any) -> None:
+        """Say that a request cannot be served; it has changed nothing."""
+        self.send(connection, Error(code=str(code), message=text, details=details or None))
 
     def replace(self, connection: Generation, message: ToSession, seq: int) -> None:
         """Change an outcome that still waits in its connection's outbox."""

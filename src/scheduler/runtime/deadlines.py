@@ -50,5 +50,5 @@ class Deadlines:
         del self._scopes[timer]
         try:
             self._on_expired(timer)
-        except Exception:  # noqa: BLE001  # a fault in one job must not end all the others
+        except Exception:  # a fault in one job must not end all the others
             log.exception("deadline_fault", timer=timer.key)

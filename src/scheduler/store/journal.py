@@ -78,7 +78,7 @@ class MemoryJournal:
 
     async def run(
         self,
-        events: JournalEvents,
+        events: JournalEvents,  # noqa: ARG002  # nothing ever happens to it
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:

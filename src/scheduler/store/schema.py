@@ -54,7 +54,7 @@ STEPS = (
     ALTER TABLE jobs DROP COLUMN audio;
     """,
 )
-"""Step ``n`` makes version ``n`` (from 1) of the version before it. Never changed, only added to."""
+"""Step ``n`` makes version ``n`` (from 1) of the one before it. Never changed, only added to."""
 
 VERSION = len(STEPS)
 

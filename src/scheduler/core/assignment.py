@@ -1,0 +1,63 @@
+"""What a node is asked to do, and until when."""
+
+from scheduler.core.job import Cut, Job
+from scheduler.core.state import Step
+from scheduler.wire.common import Pipeline
+from scheduler.wire.node import JobAssign
+
+
+def dispatched_timeout(step: Step, job: Job) -> float:
+    """Seconds from the first assignment; grows with the audio if the settings say so."""
+    config, utterance = step.config, job.utterance
+    assert utterance is not None
+    seconds = len(utterance.audio) * 3 / 4 / 2 / max(1, utterance.sample_rate)
+    grown = config.dispatched_timeout + config.dispatched_timeout_per_audio * seconds
+    return min(grown, config.dispatched_timeout_max)
+
+
+def assignment(step: Step, job: Job, attempt: int) -> JobAssign:
+    """The message that gives ``job`` to a node, with the time that is left for it."""
+    said, services = job.utterance, job.need.services
+    assert said is not None
+    assert job.overall_deadline is not None
+    return JobAssign(
+        job_id=job.job_id,
+        attempt_id=attempt,
+        session_id=job.session_id,
+        utterance_index=job.utterance_index,
+        src_lang=said.src_lang,
+        tgt_lang=said.tgt_lang,
+        dialect=said.dialect,
+        features=said.features,
+        pipeline=Pipeline(
+            use_asr="asr" in services,
+            use_nmt="nmt" in services,
+            use_tts="tts" in services,
+            use_semantic="semantic" in services,
+            use_tone="tone" in services,
+        ),
+        audio=said.audio,
+        audio_format=said.audio_format,
+        sample_rate=said.sample_rate,
+        mode=said.mode,
+        lang_a=said.lang_a,
+        lang_b=said.lang_b,
+        auto_langs=said.auto_langs,
+        enable_streaming_asr=said.enable_streaming_asr,
+        partial_update_interval_ms=said.partial_update_interval_ms,
+        trace_id=job.trace_id,
+        is_manual_cut=said.manual_cut or None,
+        is_timeout_triggered=job.cut is Cut.PAUSE or None,
+        is_max_duration_triggered=job.cut is Cut.LENGTH or None,
+        padding_ms=_padding_ms(step, job.cut),
+        deadline_ms=max(0, int((job.overall_deadline - step.now) * 1000)),
+    )
+
+
+def _padding_ms(step: Step, cut: Cut | None) -> int | None:
+    """What the node may add around an utterance that was cut here; the client's own has its own."""
+    if cut is None:
+        return None
+    config = step.config
+    by_hand = cut is Cut.FINAL
+    return int(1000 * (config.padding_manual if by_hand else config.padding_automatic))
