@@ -49,9 +49,9 @@ class Config:
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(5010, "Port to listen on; 0 lets the system choose one.")
     journal: str = _setting(
-        "memory",
-        "Where accepted work is remembered: a file, or 'memory' for no longer than this run.",
-    )
+        "", "Where accepted work is kept: a file, or 'memory' for no longer than this run. "
+        "Without it: a file under the user's state directory.",
+    )  # fmt: skip
     log_level: str = _setting("info", "Least severe log line shown: debug, info, warning or error.")
 
     # -- the life of a job ------------------------------------------------------

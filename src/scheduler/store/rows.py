@@ -103,8 +103,8 @@ def read(connection: sqlite3.Connection) -> tuple[RememberedSession, ...]:
     received: dict[str, list[tuple[int, str]]] = defaultdict(list)
     rows = connection.execute(
         "SELECT job_id, session_id, place, utterance_index, trace_id, accepted_at_ms, utterance,"
-        " cut, attempt, node_id, assigned_at_ms, deadline_ms, kind, code, hint, settled_at_ms, message,"
-        " dropped, received, audio FROM jobs LEFT JOIN audio USING (job_id)"
+        " cut, attempt, node_id, assigned_at_ms, deadline_ms, kind, code, hint, settled_at_ms,"
+        " message, dropped, received, audio FROM jobs LEFT JOIN audio USING (job_id)"
         " ORDER BY session_id, place"
     )
     for row in rows:
