@@ -35,7 +35,9 @@ def release(step: Step, session: Session) -> None:
 
 def _owe(step: Step, session: Session, job: Job, outcome: Outcome) -> None:
     job.seq, session.next_seq = session.next_seq, session.next_seq + 1
+    assert outcome.message is not None
     message = attrs.evolve(outcome.message, seq=job.seq)
+    job.outcome = attrs.evolve(outcome, message=None)
     owed = OwedOutcome(
         seq=job.seq, job_id=job.job_id, message=message, size_bytes=_size_bytes(message)
     )
@@ -131,6 +133,8 @@ def salvage(step: Step, session: Session, job: Job, outcome: Outcome) -> bool:
     remember_outcome(step, session, job)
     step.note("salvaged", job)
     if owed is not None:
+        assert outcome.message is not None
+        job.outcome = attrs.evolve(outcome, message=None)
         before = owed.size_bytes
         owed.message = attrs.evolve(outcome.message, seq=owed.seq)
         owed.size_bytes = _size_bytes(owed.message)
@@ -146,6 +150,7 @@ def remember_outcome(step: Step, session: Session, job: Job) -> None:
     """Keep the outcome: it is not said before that is done."""
     outcome = job.outcome
     assert outcome is not None
+    assert outcome.message is not None
     settled = JobSettled(
         job_id=job.job_id,
         kind=str(outcome.kind),

@@ -39,12 +39,15 @@ from scheduler.core.events import (
     Writing,
     Written,
 )
+from scheduler.core.job import Job
 from scheduler.core.node import Node
 from scheduler.core.session import Session
 from scheduler.core.snapshot import Snapshot
 from scheduler.core.state import Ids, State, Step
 from scheduler.wire.node import FromNode, NodeControl
 from scheduler.wire.session import FromSession, GoingAway
+
+PRUNED_PER_STEP = 8
 
 
 class Engine:
@@ -197,10 +200,25 @@ def _drain(step: Step) -> None:
 
 
 def _prune(step: Step) -> None:
-    """Forget settled jobs that were readable for long enough and are owed to nobody."""
+    """Forget settled jobs that were readable for long enough and are owed to nobody.
+
+    One that is still owed goes to the back: how its outcome fared belongs into its story.
+    A step forgets more than it can settle, and costs the same however many are owed.
+    """
     settled, config = step.state.settled, step.config
-    while settled and (
-        len(settled) > config.finished_jobs_max
-        or (settled[0].settled_at or 0.0) + config.finished_retention <= step.now
-    ):
-        step.state.jobs.pop(settled.popleft().job_id)
+    for _ in range(PRUNED_PER_STEP):
+        if not settled or not (
+            len(settled) > config.finished_jobs_max
+            or (settled[0].settled_at or 0.0) + config.finished_retention <= step.now
+        ):
+            return
+        job = settled.popleft()
+        if _owed(step, job):
+            settled.append(job)
+        else:
+            del step.state.jobs[job.job_id]
+
+
+def _owed(step: Step, job: Job) -> bool:
+    session = step.state.sessions.get(job.session_id)
+    return session is not None and (job.seq is None or job.seq in session.owed)

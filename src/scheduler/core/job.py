@@ -42,11 +42,15 @@ class Cut(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """The one end of a job. ``message`` has no ``seq`` before its turn has come."""
+    """The one end of a job.
+
+    ``message`` is what the session is to get, still without its ``seq``. It is given up when
+    its turn has come: from then on its content is the session's, which may keep only so much.
+    """
 
     kind: OutcomeKind
     at: float
-    message: TranslationResult | MissingResult
+    message: TranslationResult | MissingResult | None
     code: str | None = None
     hint: str | None = None
 
