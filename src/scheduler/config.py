@@ -228,6 +228,9 @@ def inconsistencies(config: Config) -> list[str]:
             f"log_level must be debug, info, warning or error, not {config.log_level!r}"
         )
 
+    if config.journal_sync not in ("normal", "full"):
+        problems.append(f"journal_sync must be normal or full, not {config.journal_sync!r}")
+
     def below(less: str, more: str, why: str) -> None:
         a, b = getattr(config, less), getattr(config, more)
         if not a < b:
@@ -269,6 +272,7 @@ def _not_positive(settings: Any) -> list[str]:
         f"not {value}"
         for field in attrs.fields(type(settings))
         if isinstance(value := getattr(settings, field.name), int | float)
+        and not isinstance(value, bool)
         and not (value > 0 or (value == 0 and field.name in _MAY_BE_ZERO))
     ]
 
