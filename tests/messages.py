@@ -10,6 +10,7 @@ from scheduler.wire.common import (
     JobError,
     LanguageCapabilities,
     LanguagePair,
+    ResourceUsage,
     Resume,
 )
 
@@ -82,6 +83,21 @@ def register(
         "in_flight": tuple(AttemptRef(job_id=j, attempt_id=a) for j, a in in_flight),
     }
     return node.NodeRegister(**(said | more))
+
+
+def heartbeat(node_id: str, **more: Any) -> node.NodeHeartbeat:
+    said: dict[str, Any] = {
+        "node_id": node_id,
+        "timestamp": 0,
+        "resource_usage": ResourceUsage(cpu_percent=1.0, mem_percent=1.0, running_jobs=0),
+        "installed_services": (),
+        "capability_by_type": capabilities(),
+    }
+    return node.NodeHeartbeat(**(said | more))
+
+
+def node_error(node_id: str, code: str = "INTERNAL_ERROR") -> node.NodeError:
+    return node.NodeError(node_id=node_id, code=code, message="it broke")
 
 
 def job_ack(job: node.JobAssign, node_id: str) -> node.JobAck:

@@ -105,8 +105,11 @@ class Playbook:
 
     def join_node(self, **said: Any) -> tuple[Generation, str]:
         connection = self.open()
-        self.apply(NodeJoined(connection, register(**said)))
+        self.apply_join_node(connection, **said)
         return connection, self.last(connection, node.NodeRegisterAck).node_id
+
+    def apply_join_node(self, connection: Generation, **said: Any) -> None:
+        self.apply(NodeJoined(connection, register(**said)))
 
     def say(self, connection: Generation, message: Any) -> None:
         self.apply(Received(connection, message))

@@ -2,6 +2,7 @@
 
 from messages import result, utterance
 from playbook import Playbook
+
 from scheduler.wire import node, session
 
 

@@ -1,5 +1,7 @@
 """What a node is asked to do, and until when."""
 
+from collections.abc import Set
+
 from scheduler.core.job import Cut, Job
 from scheduler.core.state import Step
 from scheduler.wire.common import Pipeline
@@ -17,7 +19,7 @@ def dispatched_timeout(step: Step, job: Job) -> float:
 
 def assignment(step: Step, job: Job, attempt: int) -> JobAssign:
     """The message that gives ``job`` to a node, with the time that is left for it."""
-    said, services = job.utterance, job.need.services
+    said = job.utterance
     assert said is not None
     assert job.overall_deadline is not None
     return JobAssign(
@@ -29,13 +31,7 @@ def assignment(step: Step, job: Job, attempt: int) -> JobAssign:
         tgt_lang=said.tgt_lang,
         dialect=said.dialect,
         features=said.features,
-        pipeline=Pipeline(
-            use_asr="asr" in services,
-            use_nmt="nmt" in services,
-            use_tts="tts" in services,
-            use_semantic="semantic" in services,
-            use_tone="tone" in services,
-        ),
+        pipeline=pipeline(job.need.services),
         audio=said.audio,
         audio_format=said.audio_format,
         sample_rate=said.sample_rate,
@@ -51,6 +47,17 @@ def assignment(step: Step, job: Job, attempt: int) -> JobAssign:
         is_max_duration_triggered=job.cut is Cut.LENGTH or None,
         padding_ms=_padding_ms(step, job.cut),
         deadline_ms=max(0, int((job.overall_deadline - step.now) * 1000)),
+    )
+
+
+def pipeline(services: Set[str]) -> Pipeline:
+    """The stages of a job, each said outright."""
+    return Pipeline(
+        use_asr="asr" in services,
+        use_nmt="nmt" in services,
+        use_tts="tts" in services,
+        use_semantic="semantic" in services,
+        use_tone="tone" in services,
     )
 
 

@@ -124,6 +124,7 @@ def _check_node(state: State, node: Node) -> None:
     for job_id in node.running:
         assert job_id in state.jobs, f"{node.node_id} holds a slot for the unknown {job_id}"
     assert node.canary is None or node.quarantined, f"{node.node_id}: a canary without quarantine"
+    assert not (node.on_probation and node.quarantined), f"{node.node_id}: let in and kept out"
 
 
 def _check_session(state: State, session: Session) -> None:

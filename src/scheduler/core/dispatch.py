@@ -1,13 +1,12 @@
 """Giving jobs to nodes, taking them back, and settling them once and for all."""
 
-from collections import OrderedDict
+from collections import Counter
 
-from scheduler.core import delivery, quarantine, story
+from scheduler.core import delivery, quarantine, waiting
 from scheduler.core.assignment import assignment, dispatched_timeout
-from scheduler.core.events import Timer
 from scheduler.core.job import Attempt, Job, Outcome, OutcomeKind
 from scheduler.core.node import Node
-from scheduler.core.placement import feasible, select, unable, why_waiting
+from scheduler.core.placement import Rejection, select
 from scheduler.core.records import JobAttempted
 from scheduler.core.state import Step
 from scheduler.core.states import Move
@@ -18,73 +17,32 @@ from scheduler.wire.session import MissingResult, TranslationResult
 
 def place(step: Step, job: Job, *, at_front: bool = False) -> None:
     """Assign a pending job to the best node, or let it wait and say why."""
+    if (rejections := _try(step, job)) is not None:
+        waiting.enter(step, job, rejections, at_front=at_front)
+
+
+def _try(step: Step, job: Job) -> Counter[Rejection] | None:
+    """Assign the job to the best node; if there is none, why each was rejected."""
     affine = step.state.sessions[job.session_id].affine_node
     node, rejections = select(job, step.state.nodes.values(), affine)
-    if node is not None:
-        _assign(step, job, node)
-        return
-    queue = step.state.waiting.setdefault(job.need, OrderedDict())
-    queue[job.job_id] = job
-    if at_front:
-        queue.move_to_end(job.job_id, last=False)
-    job.deadline = step.now + step.config.pending_timeout
-    if job.overall_deadline is not None:
-        job.deadline = min(job.deadline, job.overall_deadline)
-    step.set_timer(_timer(job), job.deadline)
-    reason = why_waiting(job.need, rejections)
-    if job.needs_audio:  # its own reason, not that of the others with this need
-        step.state.waiting_because.setdefault(job.need, reason)
-    else:
-        step.state.waiting_because[job.need] = reason
-    _say_waiting(step, job, reason)
-
-
-def _say_waiting(step: Step, job: Job, reason: tuple[str, str]) -> None:
-    job.waiting_because, text = reason
-    rejected = story.rejected(job, step.state.nodes.values()) or None
-    job.tell(
-        step.now, "waiting", "scheduler", why=job.waiting_because, text=text, rejected=rejected
-    )
-    step.note("waiting", job, why=job.waiting_because)
-    left = max(0.0, job.deadline - step.now)
-    session = step.state.sessions[job.session_id]
-    delivery.tell(step, session, job, "WAITING", hint=f"{text}; waiting up to {left:.3g} s")
-
-
-def _unqueue(step: Step, job: Job) -> None:
-    queue = step.state.waiting[job.need]
-    del queue[job.job_id]
-    if not queue:
-        del step.state.waiting[job.need], step.state.waiting_because[job.need]
+    if node is None:
+        return rejections
+    _assign(step, job, node)
+    return None
 
 
 def fill(step: Step, node: Node) -> None:
     """Give a node's free slots to the jobs that wait for it, the oldest first."""
-    while node.free > 0 and (job := _oldest_for(step, node)) is not None:
-        _unqueue(step, job)
+    while node.free > 0 and (job := waiting.oldest_for(step, node)) is not None:
+        waiting.leave(step, job)
         _assign(step, job, node)
-
-
-def _oldest_for(step: Step, node: Node) -> Job | None:
-    heads = (
-        next((job for job in queue.values() if feasible(job, node) is None), None)
-        for need, queue in step.state.waiting.items()
-        if unable(need, node.abilities) is None
-    )
-    return min((job for job in heads if job), key=lambda job: job.order, default=None)
 
 
 def reconsider(step: Step, node: Node | None = None) -> None:
     """What a node can do has changed: use it, then tell who still waits if the reason differs."""
     if node is not None:
         fill(step, node)
-    for need, queue in list(step.state.waiting.items()):
-        _, rejections = select(next(iter(queue.values())), step.state.nodes.values(), None)
-        reason = why_waiting(need, rejections)
-        if reason[0] != step.state.waiting_because[need][0]:
-            step.state.waiting_because[need] = reason
-            for job in queue.values():
-                _say_waiting(step, job, reason)
+    waiting.tell_changes(step)
 
 
 def _assign(step: Step, job: Job, node: Node) -> None:
@@ -104,7 +62,7 @@ def _assign(step: Step, job: Job, node: Node) -> None:
     job.deadline = job.overall_deadline
     if node.receipts:
         job.deadline = min(job.deadline, step.now + step.config.node_receipt_timeout)
-    step.set_timer(_timer(job), job.deadline)
+    step.set_timer(job.timer, job.deadline)
     session = step.state.sessions[job.session_id]
     attempted = JobAttempted(
         job_id=job.job_id,
@@ -125,13 +83,35 @@ def received(step: Step, job: Job) -> None:
     assert job.overall_deadline is not None
     if job.deadline != job.overall_deadline:
         job.deadline = job.overall_deadline
-        step.set_timer(_timer(job), job.deadline)
+        step.set_timer(job.timer, job.deadline)
 
 
 def lose(
     step: Step, job: Job, why: str, *, code: str | None = None, hint: str | None = None
 ) -> None:
     """The current attempt is over without a result: the next one, if there may be one."""
+    node = _take_back(step, job, why, code, hint)
+    if job.live:
+        place(step, job, at_front=True)
+    if node is not None:
+        fill(step, node)
+
+
+def lose_all(step: Step, jobs: list[Job], why: str, *, hint: str | None = None) -> None:
+    """A node is gone, and with it the attempts of all these jobs, which are oldest first.
+
+    The oldest chooses first where it goes; those that find no slot wait before all others.
+    """
+    for job in jobs:
+        _take_back(step, job, why, None, hint)
+    tried = [(job, _try(step, job)) for job in jobs if job.live]
+    for job, rejections in reversed(tried):
+        if rejections is not None:
+            waiting.enter(step, job, rejections, at_front=True)
+
+
+def _take_back(step: Step, job: Job, why: str, code: str | None, hint: str | None) -> Node | None:
+    """End the current attempt; the job is then pending, or settled if it was the last one."""
     attempt = job.attempt
     assert attempt is not None
     node = _free_slot(step, job, attempt, why)
@@ -144,9 +124,7 @@ def lose(
             Move.LOSE, step.now, attempt.node_id, attempt=attempt.number, why=why, code=code,
             hint=hint,
         )  # fmt: skip
-        place(step, job, at_front=True)
-    if node is not None:
-        fill(step, node)
+    return node
 
 
 def _free_slot(step: Step, job: Job, attempt: Attempt, end: str) -> Node | None:
@@ -168,7 +146,7 @@ def expired(step: Step, job: Job) -> None:
         hint = "the audio was not kept over a restart and did not come again"
         finish(step, job, OutcomeKind.NODE_FAILED, actor="scheduler", hint=hint)
     elif attempt is None and (overall is None or step.now < overall):
-        text = step.state.waiting_because[job.need][1]
+        _, text = waiting.why(step, job)
         hint = f"no node took the job within {step.config.pending_timeout:g} s: {text}"
         finish(
             step,
@@ -189,6 +167,8 @@ def expired(step: Step, job: Job) -> None:
         spent = step.now - job.attempts[0].assigned_at
         hint = f"no result within {spent:.3g} s of the first of {len(job.attempts)} attempts"
         finish(step, job, OutcomeKind.TIMEOUT, actor="scheduler", code=Code.JOB_TIMEOUT, hint=hint)
+    if attempt is not None and step.state.nodes[attempt.node_id].quarantined is not None:
+        waiting.tell_changes(step)
 
 
 def finish(
@@ -214,7 +194,7 @@ def finish(
         if kind in (OutcomeKind.TIMEOUT, OutcomeKind.CANCELLED):
             cancel_at_node(step, job, attempt, str(kind))
     else:
-        _unqueue(step, job)
+        waiting.leave(step, job)
     if kind is OutcomeKind.NODE_FAILED:
         code = code or Code.NODE_UNAVAILABLE
     job.move(Move.FINISH, step.now, actor, outcome=str(kind), code=code)
@@ -223,7 +203,7 @@ def finish(
     )
     job.outcome = Outcome(kind=kind, at=step.now, message=message, code=code, hint=hint)
     job.utterance, job.settled_at, job.needs_audio = None, step.now, False
-    step.clear_timer(_timer(job))
+    step.clear_timer(job.timer)
     step.state.settled.append(job)
     step.note(
         "settled", job, outcome=str(kind), code=code, attempts=len(job.attempts),
@@ -239,7 +219,7 @@ def finish(
 def place_again(step: Step, job: Job) -> None:
     """A pending job can be placed now that could not before; its deadline stays."""
     deadline = job.deadline
-    _unqueue(step, job)
+    waiting.leave(step, job)
     place(step, job, at_front=True)
     hold_to(step, job, deadline)
 
@@ -248,7 +228,7 @@ def hold_to(step: Step, job: Job, deadline: float) -> None:
     """A job that is still pending waits no longer than until ``deadline``."""
     if job.attempt is None and deadline < job.deadline:
         job.deadline = deadline
-        step.set_timer(_timer(job), deadline)
+        step.set_timer(job.timer, deadline)
 
 
 def abandon(step: Step, job: Job, why: str) -> None:
@@ -258,10 +238,10 @@ def abandon(step: Step, job: Job, why: str) -> None:
         node = _free_slot(step, job, attempt, why)
         cancel_at_node(step, job, attempt, why)
     elif job.live:
-        _unqueue(step, job)
+        waiting.leave(step, job)
     if not job.live:
         step.state.settled.remove(job)
-    step.clear_timer(_timer(job))
+    step.clear_timer(job.timer)
     del step.state.jobs[job.job_id]
     if node is not None:
         fill(step, node)
@@ -269,7 +249,7 @@ def abandon(step: Step, job: Job, why: str) -> None:
 
 def adopt(step: Step, job: Job, node: Node) -> None:
     """The node still holds the attempt that an earlier scheduler gave it: it goes on there."""
-    _unqueue(step, job)
+    waiting.leave(step, job)
     attempt = job.attempts[-1]
     attempt.connection, attempt.ended_at, attempt.end = node.connection, None, None
     node.running[job.job_id] = attempt.number
@@ -277,7 +257,7 @@ def adopt(step: Step, job: Job, node: Node) -> None:
     job.move(Move.ASSIGN, step.now, node.node_id, attempt=attempt.number, taken_over=True)
     assert job.overall_deadline is not None
     job.deadline = job.overall_deadline
-    step.set_timer(_timer(job), job.deadline)
+    step.set_timer(job.timer, job.deadline)
     step.note("adopted", job, attempt=attempt.number, node_id=node.node_id)
 
 
@@ -290,7 +270,3 @@ def cancel_at_node(step: Step, job: Job, attempt: Attempt, reason: str) -> None:
                 job_id=job.job_id, trace_id=job.trace_id, reason=reason, attempt_id=attempt.number
             ),
         )
-
-
-def _timer(job: Job) -> Timer:
-    return Timer("job", job.job_id)

@@ -154,8 +154,8 @@ def _expired(step: Step, timer: Timer) -> None:
             dispatch.expired(step, job)
     elif timer.kind == "canary":
         node = step.state.nodes.get(timer.key)
-        if node is not None:
-            quarantine.due(step, node)
+        if node is not None and quarantine.due(step, node):
+            dispatch.reconsider(step, node)
     elif (session := step.state.sessions.get(timer.key)) is not None:
         if timer.kind == "receipt":
             receipts.overdue(step, session)

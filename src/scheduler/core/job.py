@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from scheduler.core.events import Generation
+from scheduler.core.events import Generation, Timer
 from scheduler.core.placement import Need
 from scheduler.core.states import LIVE, ON_NODE, JobState, Move, next_state
 from scheduler.wire.session import MissingResult, TranslationResult, Utterance
@@ -119,6 +119,11 @@ class Job:
     def live(self) -> bool:
         """Not settled: an outcome is still owed."""
         return self.state in LIVE
+
+    @property
+    def timer(self) -> Timer:
+        """The name of the one timer that follows ``deadline``."""
+        return Timer("job", self.job_id)
 
     @property
     def tries(self) -> int:

@@ -26,7 +26,7 @@ class Node:
     ``running`` maps the id of each job that has its current attempt here to that
     attempt's number; taken and free slots are derived from it and kept nowhere else.
     ``setbacks`` are failures in a row by the node's own fault; ``quarantined`` says why it
-    gets no jobs, if it gets none.
+    gets no jobs, if it gets none; ``on_probation`` gives it one at a time.
     """
 
     node_id: str
@@ -46,6 +46,7 @@ class Node:
     completed: int = 0
     running: dict[str, int] = attrs.Factory(dict)
     quarantined: str | None = None
+    on_probation: bool = False
     canary: Canary | None = None
 
     @property
@@ -55,8 +56,9 @@ class Node:
 
     @property
     def free(self) -> int:
-        """Slots that no current attempt takes."""
-        return self.slots - len(self.running)
+        """Slots that may be used and that no current attempt takes."""
+        usable = min(self.slots, 1) if self.on_probation else self.slots
+        return max(0, usable - len(self.running))
 
     @property
     def status(self) -> str:

@@ -27,7 +27,7 @@ DONE_WHEN_BEGINS = {"nmt": "ASR_FINAL", "tts": "NMT_DONE"}
 def join(step: Step, event: NodeJoined) -> None:
     """A node registers. A newer connection of the same node takes its place."""
     state = step.state
-    if len(state.nodes) >= step.config.nodes_max:
+    if len(state.nodes) >= step.config.nodes_max and event.hello.node_id not in state.nodes:
         step.send(event.connection, Error(code=Code.OVERLOADED, message="too many nodes"))
         step.end(event.connection, Close.TRY_LATER)
         return
@@ -50,8 +50,7 @@ def join(step: Step, event: NodeJoined) -> None:
         lost = _take_over(step, old, node, held)
     _adopt(step, node, held)
     _cancel_strays(step, node, held)
-    for job in reversed(lost):
-        dispatch.lose(step, job, "node_restarted")
+    dispatch.lose_all(step, lost, "node_restarted")
     dispatch.reconsider(step, node)
 
 
@@ -72,12 +71,15 @@ def _welcome(step: Step, node: Node) -> wire.NodeRegisterAck:
 
 
 def _take_over(step: Step, old: Node, node: Node, held: dict[str, int]) -> list[Job]:
-    """Move the attempts that the node still holds to its new connection; return the others."""
+    """Move the attempts that the node still holds to its new connection; return the others.
+
+    A node that comes back with fewer slots keeps as many as it has now.
+    """
     lost = []
     for job_id, attempt in list(old.running.items()):
         job = step.state.jobs[job_id]
         assert job.attempt is not None
-        if held.get(job_id) == attempt:
+        if held.get(job_id) == attempt and node.free > 0:
             del old.running[job_id]
             node.running[job_id] = attempt
             job.attempt.connection = node.connection
@@ -118,6 +120,8 @@ def received(step: Step, node: Node, message: wire.FromNode) -> None:
         case wire.NodeRegister():
             text = "this connection is already registered"
             step.send(node.connection, Error(code=Code.NODE_ID_CONFLICT, message=text))
+        case wire.NodeHeartbeat() | wire.NodeError() if message.node_id != node.node_id:
+            step.note("stale", input=type(message).__name__, node_id=node.node_id)
         case wire.NodeHeartbeat():
             if node.heard(message):
                 dispatch.reconsider(step, node)
@@ -135,8 +139,8 @@ def _progress(
     message: wire.JobAck | wire.JobStarted | wire.JobProgress | wire.AsrPartial,
 ) -> None:
     job = step.state.jobs.get(message.job_id)
-    foreign = getattr(message, "node_id", node.node_id) != node.node_id
-    if job is None or foreign or not job.is_current(node.connection, message.attempt_id):
+    current = job is not None and job.is_current(node.connection, message.attempt_id)
+    if job is None or not current or not _names_its_own(node, job, message):
         step.stale(type(message).__name__, job, node_id=node.node_id, attempt=message.attempt_id)
         return
     attempt, session = job.attempt, step.state.sessions[job.session_id]
@@ -169,13 +173,19 @@ def _progress(
             )
 
 
+def _names_its_own(node: Node, job: Job, message: wire.FromNode) -> bool:
+    """Whether the node and the session a message names are its sender's and its job's.
+
+    A node that mixes sessions up may have mixed up what was said in them as well.
+    """
+    names = getattr(message, "node_id", node.node_id), getattr(message, "session_id", None)
+    return names[0] == node.node_id and names[1] in (job.session_id, None)
+
+
 def _result(step: Step, node: Node, result: wire.JobResult) -> None:
     job = step.state.jobs.get(result.job_id)
-    if (
-        job is None
-        or result.node_id != node.node_id
-        or not job.is_current(node.connection, result.attempt_id)
-    ):
+    current = job is not None and job.is_current(node.connection, result.attempt_id)
+    if job is None or not current or not _names_its_own(node, job, result):
         if _salvaged(step, node, job, result):
             return
         step.stale("job_result", job, node_id=node.node_id, attempt=result.attempt_id)
@@ -184,12 +194,16 @@ def _result(step: Step, node: Node, result: wire.JobResult) -> None:
     _receipt(step, node, result, "stored")
     if result.success:
         node.completed += 1
-        quarantine.success(step, node)
+        readmitted = quarantine.success(step, node)
         message = _translation(job, result)
         kind = OutcomeKind.TRANSLATED if message else OutcomeKind.SILENCE
         dispatch.finish(step, job, kind, actor=node.node_id, result=message)
+        if readmitted:
+            dispatch.reconsider(step, node)
         return
     _failed(step, node, job, result.error)
+    if node.quarantined is not None:
+        dispatch.reconsider(step)
 
 
 def _salvaged(step: Step, node: Node, job: Job | None, result: wire.JobResult) -> bool:
@@ -199,7 +213,7 @@ def _salvaged(step: Step, node: Node, job: Job | None, result: wire.JobResult) -
     last = job.attempts[-1]
     same = (last.connection, last.number) == (node.connection, result.attempt_id)
     session = step.state.sessions.get(job.session_id)
-    if not (same and result.success and result.node_id == node.node_id) or session is None:
+    if not (same and result.success and _names_its_own(node, job, result)) or session is None:
         return False
     content = _translation(job, result)
     outcome = Outcome(
@@ -294,7 +308,6 @@ def left(step: Step, node: Node, event: Left) -> None:
         jobs=len(node.running),
     )  # fmt: skip
     jobs = sorted((step.state.jobs[job_id] for job_id in node.running), key=lambda job: job.order)
-    for job in reversed(jobs):
-        hint = f"{node.node_id} disconnected: {event.close.text}"
-        dispatch.lose(step, job, "node_left", hint=hint)
+    hint = f"{node.node_id} disconnected: {event.close.text}"
+    dispatch.lose_all(step, jobs, "node_left", hint=hint)
     dispatch.reconsider(step)

@@ -3,14 +3,18 @@
 The canary is a job like any other on the node's side: the same message, the same path, the
 same engines; its audio is a moment of silence, and a node that works says so. It belongs to
 no session, and nobody waits for it.
+
+A node of the base may answer nothing at all to silence, so that its silence proves nothing.
+After a canary without an answer it is let in *on probation*: one job at a time, after all
+other nodes, and the next failure puts it back.
 """
 
+from scheduler.core.assignment import pipeline
 from scheduler.core.events import Timer
 from scheduler.core.node import Canary, Node
 from scheduler.core.placement import Need
 from scheduler.core.state import Step
 from scheduler.wire import node as wire
-from scheduler.wire.common import Pipeline
 
 CANARY_SESSION = "s-canary"
 CANARY_PAIR = ("en", "es")
@@ -26,17 +30,22 @@ def setback(step: Step, node: Node, why: str) -> None:
     node.setbacks += 1
     if node.setbacks >= step.config.quarantine_setbacks and node.quarantined is None:
         node.quarantined = f"{node.setbacks} setbacks in a row, the last: {why}"
+        node.on_probation = False
         step.note("quarantined", node_id=node.node_id, why=node.quarantined)
         step.set_timer(_timer(node), step.now + step.config.canary_interval)
 
 
-def success(step: Step, node: Node) -> None:
-    """The node did a job well: whatever was held against it is forgotten."""
-    node.setbacks = 0
-    if node.quarantined is not None:
-        leave(step, node)
-        node.quarantined, node.canary = None, None
+def success(step: Step, node: Node) -> bool:
+    """The node did a job well: whatever was held against it is forgotten.
+
+    True if it may take more jobs now than before.
+    """
+    readmitted = node.quarantined is not None or node.on_probation
+    leave(step, node)
+    node.setbacks, node.on_probation, node.quarantined, node.canary = 0, False, None, None
+    if readmitted:
         step.note("readmitted", node_id=node.node_id)
+    return readmitted
 
 
 def leave(step: Step, node: Node) -> None:
@@ -45,17 +54,23 @@ def leave(step: Step, node: Node) -> None:
         step.clear_timer(_timer(node))
 
 
-def due(step: Step, node: Node) -> None:
-    """The canary's timer: send the next one, or give up the one that never came back."""
+def due(step: Step, node: Node) -> bool:
+    """The canary's timer: send the next one, or give up the one that never came back.
+
+    True if the node is let in, on probation.
+    """
     if node.quarantined is None:
-        return
+        return False
     if node.canary is not None:
         _failed(step, node, "no answer")
-        return
+        if not node.receipts:
+            _let_in_on_probation(step, node)
+        return node.on_probation
     node.canary = Canary(job_id=step.state.ids.job(), need=_need(node))
     step.send(node.connection, _assignment(step, node.canary))
     step.note("canary_sent", node_id=node.node_id)
     step.set_timer(_timer(node), step.now + step.config.canary_timeout)
+    return False
 
 
 def concerns(node: Node, message: wire.FromNode) -> bool:
@@ -88,6 +103,13 @@ def _failed(step: Step, node: Node, why: str) -> None:
     step.set_timer(_timer(node), step.now + step.config.canary_interval)
 
 
+def _let_in_on_probation(step: Step, node: Node) -> None:
+    leave(step, node)
+    node.quarantined, node.on_probation = None, True
+    node.setbacks = step.config.quarantine_setbacks - 1
+    step.note("on_probation", node_id=node.node_id)
+
+
 def _need(node: Node) -> Need:
     pairs = node.abilities.pairs
     return Need(
@@ -105,13 +127,7 @@ def _assignment(step: Step, canary: Canary) -> wire.JobAssign:
         src_lang=src,
         tgt_lang=tgt,
         dialect=None,
-        pipeline=Pipeline(
-            use_asr="asr" in services,
-            use_nmt="nmt" in services,
-            use_tts="tts" in services,
-            use_semantic=False,
-            use_tone=False,
-        ),
+        pipeline=pipeline(services),
         audio=SILENCE,
         audio_format="pcm16",
         sample_rate=CANARY_SAMPLE_RATE_HZ,

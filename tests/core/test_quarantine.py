@@ -1,0 +1,237 @@
+"""A node that keeps failing gets no more of people's jobs until it has shown that it works."""
+
+from messages import job_ack, result, utterance
+from playbook import Playbook
+
+from scheduler.core.quarantine import CANARY_SESSION
+from scheduler.wire import node, session
+
+
+def quarantined(book: Playbook, **said: object) -> tuple[int, str]:
+    """A node that has failed as often in a row as it takes."""
+    person, ack = book.join_session()
+    machine, node_id = book.join_node(**said)
+    answered = 0
+    while not book.noted("quarantined"):
+        if len(jobs := book.all(machine, node.JobAssign)) == answered:
+            book.say(person, utterance(ack.session_id, answered))
+            continue
+        book.say(machine, result(jobs[answered], node_id, error="PROCESSING_ERROR"))
+        answered += 1
+    book.leave(person)
+    return machine, node_id
+
+
+def canary(book: Playbook, machine: int) -> node.JobAssign:
+    job = book.last(machine, node.JobAssign)
+    assert job.session_id == CANARY_SESSION
+    return job
+
+
+def assigned_to_people(book: Playbook, machine: int) -> int:
+    jobs = book.all(machine, node.JobAssign)
+    return sum(job.session_id != CANARY_SESSION for job in jobs)
+
+
+def test_a_node_that_keeps_failing_gets_no_more_jobs() -> None:
+    """After so many failures in a row a node gets no jobs, and a waiting job is told so."""
+    book = Playbook()
+    machine, _ = quarantined(book)
+    before = assigned_to_people(book, machine)
+    person, ack = book.join_session()
+    book.say(person, utterance(ack.session_id))
+
+    assert assigned_to_people(book, machine) == before
+    assert "quarantine" in (book.last(person, session.UiEvent).hint or "")
+    (view,) = book.engine.snapshot(book.now).nodes()
+    assert "setbacks in a row" in view["quarantined"]
+    assert view["status"] == "degraded"
+
+
+def test_a_waiting_job_is_told_when_its_node_falls_into_quarantine() -> None:
+    """A job that waits for a busy node is told at once that the node is in quarantine now."""
+    book = Playbook(quarantine_setbacks=1)
+    person, ack = book.join_session()
+    machine, node_id = book.join_node()
+    book.say(person, utterance(ack.session_id, 0))
+    book.say(person, utterance(ack.session_id, 1))
+    job = book.last(machine, node.JobAssign)
+
+    book.say(machine, result(job, node_id, error="PROCESSING_ERROR"))
+
+    told = [
+        (event.utterance_index, (event.hint or "").split(";")[0])
+        for event in book.all(person, session.UiEvent)
+        if event.event == "WAITING"
+    ]
+    assert told == [
+        (1, "the one node that can do en→es is busy"),
+        (0, "every node that can do en→es is in quarantine after repeated failures"),
+        (1, "every node that can do en→es is in quarantine after repeated failures"),
+    ]
+
+
+def test_one_success_forgives_all_setbacks() -> None:
+    """Only failures in a row count."""
+    book = Playbook(quarantine_setbacks=2, attempts_max=1)
+    person, ack = book.join_session()
+    machine, node_id = book.join_node()
+    for index in range(6):
+        book.say(person, utterance(ack.session_id, index))
+        error = "PROCESSING_ERROR" if index % 2 else None
+        book.say(machine, result(book.last(machine, node.JobAssign), node_id, error=error))
+
+    assert book.noted("quarantined") == []
+
+
+def test_what_any_node_would_refuse_is_no_setback() -> None:
+    """A failure that is the utterance's own fault is not held against the node."""
+    book = Playbook(quarantine_setbacks=1)
+    person, ack = book.join_session()
+    machine, node_id = book.join_node()
+    book.say(person, utterance(ack.session_id))
+    book.say(machine, result(book.last(machine, node.JobAssign), node_id, error="TOO_LARGE"))
+
+    assert book.noted("quarantined") == []
+
+
+def test_missing_receipts_and_results_are_setbacks() -> None:
+    """A node that never receipts, or never answers, falls into quarantine like one that fails."""
+    book = Playbook(quarantine_setbacks=2)
+    person, ack = book.join_session()
+    machine, node_id = book.join_node()
+    book.say(person, utterance(ack.session_id))
+    book.advance(book.config.node_receipt_timeout)
+    book.say(machine, job_ack(book.last(machine, node.JobAssign), node_id))
+    assert book.noted("quarantined") == []
+    book.advance(book.config.dispatched_timeout)
+
+    (fact,) = book.noted("quarantined")
+    assert fact["why"] == "2 setbacks in a row, the last: no result in time"
+
+
+def test_a_canary_that_comes_back_readmits_the_node() -> None:
+    """After the pause the node gets a small job; a result, even of silence, lets it in again."""
+    book = Playbook()
+    machine, node_id = quarantined(book)
+    person, ack = book.join_session()
+    book.advance(book.config.canary_interval - 1)
+    before = assigned_to_people(book, machine)
+    book.say(person, utterance(ack.session_id))
+    book.advance(1)
+    assert assigned_to_people(book, machine) == before
+
+    book.say(machine, result(canary(book, machine), node_id, text=""))
+
+    assert book.noted("readmitted")
+    assert assigned_to_people(book, machine) == before + 1
+    assert book.last(machine, node.JobResultAck).status == "stored"
+
+
+def test_the_canary_is_a_job_like_any_other() -> None:
+    """It takes the same message and path, belongs to no person, and is told to nobody."""
+    book = Playbook()
+    machine, node_id = quarantined(book, pairs=(("en", "es"), ("de", "fr")))
+    told = {connection: len(messages) for connection, messages in book.told.items()}
+    book.advance(book.config.canary_interval)
+    job = canary(book, machine)
+
+    assert (job.src_lang, job.tgt_lang) == ("de", "fr")
+    assert (job.pipeline.use_asr, job.pipeline.use_nmt, job.pipeline.use_tts) == (True, True, True)
+    assert job.deadline_ms == book.config.canary_timeout * 1000
+    book.say(machine, result(job, node_id))
+    assert {c: len(m) for c, m in book.told.items() if c != machine} == {
+        c: n for c, n in told.items() if c != machine
+    }
+
+
+def test_a_canary_that_fails_or_is_lost_is_tried_again() -> None:
+    """A node stays in quarantine while its canaries fail, and gets another after each pause."""
+    book = Playbook()
+    machine, node_id = quarantined(book)
+    book.advance(book.config.canary_interval)
+    first = canary(book, machine)
+    book.say(machine, result(first, node_id, error="PROCESSING_ERROR"))
+    book.advance(book.config.canary_interval)
+    second = canary(book, machine)
+    assert second.job_id != first.job_id
+    book.advance(book.config.canary_timeout)
+    assert book.last(machine, node.JobCancel).job_id == second.job_id
+
+    book.say(machine, result(second, node_id))
+    assert book.noted("readmitted") == []
+    book.advance(book.config.canary_interval)
+    book.say(machine, result(canary(book, machine), node_id))
+    assert len(book.noted("readmitted")) == 1
+
+
+def test_another_nodes_word_about_the_canary_is_stale() -> None:
+    """Only the node that was given the canary can pass it."""
+    book = Playbook()
+    machine, _ = quarantined(book)
+    other, other_id = book.join_node()
+    book.advance(book.config.canary_interval)
+
+    book.say(other, result(canary(book, machine), other_id))
+
+    assert book.noted("readmitted") == []
+    assert book.last(other, node.JobResultAck).status == "stale"
+
+
+def test_a_node_of_the_base_that_says_nothing_is_let_in_on_probation() -> None:
+    """Silence proves nothing of a node of the base: it gets one job at a time, and is last."""
+    book = Playbook()
+    machine, node_id = quarantined(book, receipts=None, slots=None)
+    person, ack = book.join_session()
+    book.advance(book.config.canary_interval + book.config.canary_timeout)
+    assert book.noted("on_probation")
+    before = assigned_to_people(book, machine)
+
+    for index in range(2):
+        book.say(person, utterance(ack.session_id, index))
+    assert assigned_to_people(book, machine) == before + 1
+    job = book.last(machine, node.JobAssign)
+    book.say(machine, result(job, node_id))
+
+    assert book.noted("readmitted")
+    for index in range(2, 7):
+        book.say(person, utterance(ack.session_id, index))
+    assert assigned_to_people(book, machine) == before + 2 + 3
+
+
+def test_a_node_on_probation_comes_after_all_others() -> None:
+    """While any other node can take a job, one on probation does not get it."""
+    book = Playbook()
+    quarantined(book, receipts=None)
+    book.advance(book.config.canary_interval + book.config.canary_timeout)
+    other, _ = book.join_node()
+    person, ack = book.join_session()
+
+    book.say(person, utterance(ack.session_id))
+
+    assert assigned_to_people(book, other) == 1
+
+
+def test_a_failure_on_probation_leads_back_into_quarantine() -> None:
+    """One failure on probation is enough, and then it begins again: pause, canary, probation."""
+    book = Playbook()
+    machine, node_id = quarantined(book, receipts=None)
+    person, ack = book.join_session()
+    for round_ in range(2, 4):
+        book.advance(book.config.canary_interval + book.config.canary_timeout)
+        book.say(person, utterance(ack.session_id, round_))
+        job = book.last(machine, node.JobAssign)
+        assert job.utterance_index == round_
+        book.say(machine, result(job, node_id, error="PROCESSING_ERROR"))
+        assert len(book.noted("quarantined")) == round_
+
+
+def test_a_quarantined_node_that_leaves_leaves_no_timer() -> None:
+    """The end of a connection, or a new one of the same node, ends the wait for its canary."""
+    book = Playbook()
+    machine, node_id = quarantined(book)
+    again, _ = book.join_node(node_id=node_id)
+    assert not [timer for timer in book.timers if timer.kind == "canary"]
+    book.leave(machine)
+    book.leave(again)
+    assert not [timer for timer in book.timers if timer.kind == "canary"]
