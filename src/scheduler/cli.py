@@ -10,6 +10,7 @@ Exit codes: 0 done, 1 it did not work (the last line says why), 2 wrong usage.
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -123,6 +124,18 @@ def build() -> click.Group:
         )  # fmt: skip
         failed = trio.run(run_translate, [Path(name) for name in files], wish)
         sys.exit(1 if failed else 0)
+
+    @cli.command()
+    @click.argument("name", metavar="ID")
+    @click.option(
+        "--url", default="http://127.0.0.1:5010", show_default=True, help="The scheduler."
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print what the API says, as it is.")
+    def trace(name: str, url: str, as_json: bool) -> None:
+        """Tell what happened to a job, a trace or a session, and why."""
+        from scheduler.commands.trace import run_trace
+
+        trio.run(partial(run_trace, name, url, as_json=as_json))
 
     return cli
 

@@ -127,7 +127,7 @@ def test_a_waiting_job_says_why_each_node_was_turned_down() -> None:
         "node-1": "cannot do en→es",
         "node-2": "offers no tts",
         "node-3": "tts is not ready: espeak-ng is not installed",
-        "node-4": "all 0 slots are taken",
+        "node-4": "has no slots",
         "node-5": "has gone silent",
     }
 

@@ -110,6 +110,8 @@ def why_not(need: Need, node: Node, reason: Rejection) -> str:
         case Rejection.NO_AUDIO:
             return "has no audio to work on"
         case Rejection.BUSY:
+            if not node.slots:
+                return "has no slots"
             return f"all {node.slots} slots are taken" if node.slots != 1 else "its slot is taken"
 
 

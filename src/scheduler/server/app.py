@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from scheduler import __version__
 from scheduler.core.snapshot import Snapshot
+from scheduler.observe.routes import record_routes
 from scheduler.server.asgi import ClosingStreamingResponse
 from scheduler.web.feed import Feed
 from scheduler.web.pages import page_routes
@@ -65,6 +66,7 @@ def make_app(snapshot: Callable[[], Snapshot], feed: Feed) -> Starlette:
             Route("/api/v1/sessions", sessions),
             Route("/api/v1/jobs", jobs),
             Route("/api/v1/jobs/{job_id}", job),
+            *record_routes(snapshot),
             Route("/api/v1/events", events),
             *page_routes(),
         ],

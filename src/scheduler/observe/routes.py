@@ -1,0 +1,41 @@
+"""What HTTP can ask of the record: the traces, and who could take a job of a pair now.
+
+Session ids stand in these answers in full, as they do under ``/api/v1/sessions``. Knowing one
+lets nobody act for the session: a message is heard only on the session's own connection, and
+a connection becomes that only with the resume token, which no view has.
+"""
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from scheduler.core.placement import Need
+from scheduler.core.snapshot import Snapshot
+from scheduler.observe.trace import explain
+
+NO_STORE = {"cache-control": "no-store"}
+WHOLE_WAY = frozenset({"asr", "nmt", "tts"})
+
+
+def record_routes(snapshot: Callable[[], Snapshot]) -> list[Route]:
+    """``/api/v1/traces/{id}`` and ``/api/v1/placement?from=en&to=es``."""
+
+    async def trace(request: Request) -> JSONResponse:
+        found = snapshot().trace(request.path_params["name"])
+        if found is None:
+            error = "no job, trace or session has this id, or its record has been forgotten"
+            return JSONResponse({"error": error}, 404, NO_STORE)
+        return JSONResponse(explain(found), headers=NO_STORE)
+
+    async def placement(request: Request) -> JSONResponse:
+        src, tgt = (request.query_params.get(name) for name in ("from", "to"))
+        if not src or not tgt:
+            return JSONResponse({"error": "say ?from=LANG&to=LANG"}, 400, NO_STORE)
+        need = Need(WHOLE_WAY, ((src, tgt),))
+        seen = snapshot()
+        view = {"need": need.text, "nodes": seen.nodes(need), "facts": seen.stats()["facts"]}
+        return JSONResponse(view, headers=NO_STORE)
+
+    return [Route("/api/v1/traces/{name}", trace), Route("/api/v1/placement", placement)]
