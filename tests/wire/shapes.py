@@ -64,6 +64,27 @@ def kind_of(hint: Any) -> str:
     raise TypeError(f"{hint!r} has no meaning on the wire")
 
 
+def records_in(tables: Mapping[str, Mapping[str, type[Any]]] = TABLES) -> list[type[Any]]:
+    """The classes of all objects inside of messages, in the order in which they are met."""
+    found: dict[type[Any], None] = {}
+    for table in tables.values():
+        for message in table.values():
+            for field in attrs.fields(message):
+                found.update(dict.fromkeys(_classes(field.type)))
+    return list(found)
+
+
+def _classes(hint: Any) -> Iterator[type[Any]]:
+    inner, _ = bare(split(hint)[0])
+    if attrs.has(inner):
+        yield inner
+        for field in attrs.fields(inner):
+            yield from _classes(field.type)
+    elif typing.get_origin(inner) in (tuple, dict):
+        for arg in typing.get_args(inner):
+            yield from _classes(arg)
+
+
 def answer(text: str | bytes, table: Mapping[str, type[Any]]) -> Any:
     """What the decoder makes of a text: a message, or its ``ProtocolError``. It raises the rest."""
     try:

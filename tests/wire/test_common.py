@@ -1,8 +1,7 @@
 """What the records and bounds of the wire have in common, whatever message they are in."""
 
 import json
-from collections.abc import Iterator
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any
 
 import attrs
 import pytest
@@ -15,23 +14,7 @@ NULL_IS_SAID = {("JobAssign", "dialect"), ("SessionInitAck", "assigned_node_id")
 """Required fields that may be null: peers of the base expect to find them."""
 
 
-def classes(kind: Any) -> Iterator[type[Any]]:
-    """An attrs class and all that its fields are made of."""
-    if attrs.has(kind):
-        yield kind
-        for field in attrs.fields(kind):
-            yield from classes(field.type)
-    elif get_origin(kind) is Annotated:
-        yield from classes(get_args(kind)[0])
-    else:
-        for inner in get_args(kind):
-            yield from classes(inner)
-
-
-CLASSES = sorted(
-    {found for table, tag in shapes.MESSAGES for found in classes(table[tag])},
-    key=lambda kind: (kind.__module__, kind.__name__),
-)
+CLASSES = [*dict.fromkeys(table[tag] for table, tag in shapes.MESSAGES), *shapes.records_in()]
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__qualname__)
