@@ -24,11 +24,14 @@ from scheduler.core.events import (
     Left,
     NodeJoined,
     Note,
+    Probe,
     Received,
+    Replace,
     Send,
     SessionJoined,
     SetTimer,
     Timer,
+    Writing,
     Written,
 )
 from scheduler.errors import Close
@@ -51,6 +54,7 @@ class Playbook:
         self.notes: list[Note] = []
         self.live: set[Generation] = set()
         self.ended: dict[Generation, Close] = {}
+        self.probed: list[Generation] = []
         self._generation = 0
 
     def open(self) -> Generation:
@@ -69,10 +73,19 @@ class Playbook:
         match effect:
             case Send(connection, message, seq):
                 assert connection in self.live, f"sent to a dead connection: {message}"
-                assert connection not in self.ended, f"sent after the end: {message}"
+                if connection in self.ended:  # heard until it has left, but not spoken to
+                    assert self.ended[connection] is Close.RECEIPT_TIMEOUT, f"sent late: {message}"
+                    return
                 self.told[connection].append(message)
                 if seq is not None:
                     self.unwritten[connection].append(seq)
+            case Replace(connection, message, seq):
+                assert seq in self.unwritten[connection], f"replaced after it was told: {message}"
+                told = self.told[connection]
+                (place,) = (i for i, m in enumerate(told) if getattr(m, "seq", None) == seq)
+                told[place] = message
+            case Probe(connection):
+                self.probed.append(connection)
             case End(connection, close):
                 self.ended[connection] = close
             case SetTimer(timer, at):
@@ -120,9 +133,15 @@ class Playbook:
         self.unwritten.pop(connection, None)
         self.apply(Left(connection, Close.PEER_GONE))
 
+    def write_one(self, connection: Generation) -> None:
+        """The writer takes the next outcome and hands it to the operating system."""
+        seq = self.unwritten[connection].pop(0)
+        self.apply(Writing(connection, seq))
+        self.apply(Written(connection, seq))
+
     def write_all(self, connection: Generation) -> None:
         while self.unwritten[connection]:
-            self.apply(Written(connection, self.unwritten[connection].pop(0)))
+            self.write_one(connection)
 
     def drain(self) -> None:
         self.apply(DrainStarted())

@@ -116,6 +116,10 @@ class Config:
         30.0, "Longest pause between a client's attempts to connect."
     )
     retained_outcomes_max: Count = _setting(256, "Unacknowledged outcomes kept per session.")
+    outcome_retention: Seconds = _setting(
+        lambda c: c.session_retention,
+        "An outcome that is not acknowledged for this long is given up; a gap stays.",
+    )
     retained_bytes_max: Bytes = _setting(
         8 * 2**20, "Bytes of unacknowledged outcomes kept per session."
     )
@@ -244,6 +248,7 @@ def inconsistencies(config: Config) -> list[str]:
     below("pong_timeout", "client_receipt_timeout", "a live peer answers a ping before it is cut")
     below("client_probe_timeout", "client_receipt_timeout", "the probe comes before the verdict")
     below("client_receipt_timeout", "session_retention", "a cut session must find its outcomes")
+    below("client_receipt_timeout", "outcome_retention", "an outcome outlives its connection")
     below("audio_chars_max", "message_bytes_max", "the refusal must be sayable before the cut")
     below("feed_interval", "feed_keepalive", "a pause between views is no silence")
     below("chunk_pause", "chunked_seconds_max", "a pause must be able to end an utterance")

@@ -118,7 +118,7 @@ def test_the_dispatched_deadline_does_not_restart() -> None:
 
 
 def test_no_result_is_sent_after_the_timeout() -> None:
-    """A result that comes after the deadline is stale: the failure stays the only outcome."""
+    """A result that comes after the failure was told is stale: it stays the only outcome."""
     book = Playbook()
     person, ack = book.join_session()
     machine, node_id = book.join_node()
@@ -126,9 +126,11 @@ def test_no_result_is_sent_after_the_timeout() -> None:
     job = book.last(machine, node.JobAssign)
     book.say(machine, job_ack(job, node_id))
     book.advance(30)
+    book.write_all(person)
 
     book.say(machine, result(job, node_id))
 
+    assert book.last(machine, node.JobResultAck).status == "stale"
     assert [o.reason for o in book.outcomes(person)] == ["job_timeout"]
 
 

@@ -24,7 +24,7 @@ def submit(step: Step, session: Session, said: wire.Utterance, cut: Cut | None =
         _accepted(step, session, said.utterance_index, known)
         _give_audio(step, session, known, said)
         return
-    if (refusal := _no_room(step, session, said)) is not None:
+    if (refusal := _refusal(step, session, said)) is not None:
         code, text = refusal
         step.note("refused", session_id=session.session_id, code=code)
         step.refuse(session.connection, code, text, utterance_index=said.utterance_index)
@@ -45,7 +45,8 @@ def submit(step: Step, session: Session, said: wire.Utterance, cut: Cut | None =
     session.order.append(job)
     session.by_index[said.utterance_index] = job.job_id
     if len(session.by_index) > config.utterances_remembered_max:
-        _, forgotten = session.by_index.popitem(last=False)
+        index, forgotten = session.by_index.popitem(last=False)
+        session.forgotten_index = max(session.forgotten_index, index)
         step.remember(session, JobForgotten(job_id=forgotten))
     step.remember(session, _acceptance(step, job, said))
     job.tell(
@@ -57,8 +58,11 @@ def submit(step: Step, session: Session, said: wire.Utterance, cut: Cut | None =
     dispatch.place(step, job)
 
 
-def _no_room(step: Step, session: Session, said: wire.Utterance) -> tuple[Code, str] | None:
+def _refusal(step: Step, session: Session, said: wire.Utterance) -> tuple[Code, str] | None:
     state, config = step.state, step.config
+    if said.utterance_index <= session.forgotten_index:
+        text = f"$.utterance_index: {said.utterance_index} is too old to tell whether it ran"
+        return Code.INVALID_MESSAGE, text
     if state.draining:
         return Code.DRAINING, "the scheduler is draining; connect again in a moment"
     if state.journal_failed:
@@ -68,8 +72,8 @@ def _no_room(step: Step, session: Session, said: wire.Utterance) -> tuple[Code, 
         return Code.TOO_LARGE, text
     if len(session.order) >= config.jobs_per_session_max:
         return Code.OVERLOADED, f"{len(session.order)} utterances of this session are unfinished"
-    if len(session.owed) >= config.retained_outcomes_max:
-        return Code.OVERLOADED, f"{len(session.owed)} outcomes of this session are unacknowledged"
+    if (owed := len(session.order) + len(session.owed)) >= config.retained_outcomes_max:
+        return Code.OVERLOADED, f"{owed} outcomes of this session are still to be acknowledged"
     if state.jobs_waiting >= config.jobs_waiting_max:
         return Code.OVERLOADED, "too many utterances are waiting for a node"
     return None

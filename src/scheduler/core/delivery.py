@@ -8,17 +8,14 @@ when the session acknowledged it. A session without receipts can never get furth
 
 import attrs
 
-from scheduler.core import receipts
+from scheduler.core import receipts, retention
 from scheduler.core.events import SignsOfLife, Timer
 from scheduler.core.job import Job, Outcome, OutcomeKind
 from scheduler.core.records import JobSettled, OutcomesReceived
 from scheduler.core.session import OwedOutcome, Session
 from scheduler.core.state import Step
-from scheduler.core.states import JobState, Move
-from scheduler.wire.session import MissingResult, TranslationResult, UiEvent
-
-OUTCOME_OVERHEAD_BYTES = 512
-"""What an outcome counts against retention besides its texts and audio."""
+from scheduler.core.states import Move
+from scheduler.wire.session import MissingResult, UiEvent
 
 
 def release(step: Step, session: Session) -> None:
@@ -30,7 +27,7 @@ def release(step: Step, session: Session) -> None:
         job = session.order.popleft()
         assert job.outcome is not None
         _owe(step, session, job, job.outcome)
-    _bound(step, session)
+    retention.bound(step, session)
 
 
 def _owe(step: Step, session: Session, job: Job, outcome: Outcome) -> None:
@@ -38,12 +35,7 @@ def _owe(step: Step, session: Session, job: Job, outcome: Outcome) -> None:
     assert outcome.message is not None
     message = attrs.evolve(outcome.message, seq=job.seq)
     job.outcome = attrs.evolve(outcome, message=None)
-    owed = OwedOutcome(
-        seq=job.seq, job_id=job.job_id, message=message, size_bytes=_size_bytes(message)
-    )
-    session.owed[owed.seq] = owed
-    session.owed_bytes += owed.size_bytes
-    step.state.owed_bytes += owed.size_bytes
+    owed = retention.keep(step, session, job.job_id, message, outcome.at)
     if outcome.kind.is_failure and not session.receipts:
         tell(step, session, job, "ERROR", error_code=outcome.code, hint=outcome.hint)
     _send(step, session, owed)
@@ -53,13 +45,6 @@ def _send(step: Step, session: Session, owed: OwedOutcome) -> None:
     if session.connection is not None:
         session.sent_seq = max(session.sent_seq, owed.seq)
         step.send(session.connection, owed.message, seq=owed.seq)
-
-
-def _size_bytes(message: TranslationResult | MissingResult) -> int:
-    if isinstance(message, MissingResult):
-        return OUTCOME_OVERHEAD_BYTES
-    contents = (message.text_asr, message.text_translated, message.tts_audio)
-    return OUTCOME_OVERHEAD_BYTES + sum(len(part) for part in contents if part)
 
 
 def replay(step: Step, session: Session) -> None:
@@ -87,7 +72,7 @@ def written(step: Step, session: Session, seq: int, signs: SignsOfLife | None = 
         )  # fmt: skip
         step.note("written", job, seq=seq, connection=session.connection)
     if not session.receipts:
-        _let_go(step, session, owed)
+        retention.let_go(step, session, owed)
     elif session.receipt_by is None:
         receipts.expect(step, session)
 
@@ -108,7 +93,7 @@ def acknowledged(step: Step, session: Session, seq: int) -> bool:
     record = OutcomesReceived(session_id=session.session_id, seq=seq, job_ids=job_ids)
     step.remember(session, record)
     for owed in received:
-        _let_go(step, session, owed)
+        retention.let_go(step, session, owed)
         job = step.state.jobs.get(owed.job_id)
         if job is not None and not owed.dropped:
             job.move(Move.ACKNOWLEDGE, step.now, session.session_id, seq=owed.seq)
@@ -116,6 +101,7 @@ def acknowledged(step: Step, session: Session, seq: int) -> bool:
     receipts.unexpect(step, session)
     if session.connection is not None and any(owed.told for owed in session.owed.values()):
         receipts.expect(step, session)
+    retention.watch_age(step, session)
     return True
 
 
@@ -135,14 +121,11 @@ def salvage(step: Step, session: Session, job: Job, outcome: Outcome) -> bool:
     if owed is not None:
         assert outcome.message is not None
         job.outcome = attrs.evolve(outcome, message=None)
-        before = owed.size_bytes
-        owed.message = attrs.evolve(outcome.message, seq=owed.seq)
-        owed.size_bytes = _size_bytes(owed.message)
-        session.owed_bytes += owed.size_bytes - before
-        step.state.owed_bytes += owed.size_bytes - before
+        message = attrs.evolve(outcome.message, seq=owed.seq)
+        retention.exchange(step, session, owed, message)
         if session.connection is not None:
-            step.replace(session.connection, owed.message, owed.seq)
-        _bound(step, session)
+            step.replace(session.connection, message, owed.seq)
+        retention.bound(step, session)
     return True
 
 
@@ -162,68 +145,12 @@ def remember_outcome(step: Step, session: Session, job: Job) -> None:
     step.remember(session, settled)
 
 
-def _let_go(step: Step, session: Session, owed: OwedOutcome) -> None:
-    del session.owed[owed.seq]
-    session.owed_bytes -= owed.size_bytes
-    step.state.owed_bytes -= owed.size_bytes
-
-
-def _bound(step: Step, session: Session) -> None:
-    """Give up the oldest contents beyond what may be kept; each leaves a visible gap."""
-    while session.owed_bytes > step.config.retained_bytes_max and _drop_oldest(step, session):
-        pass
-    while step.state.owed_bytes > step.config.retained_total_bytes_max:
-        largest = max(step.state.sessions.values(), key=lambda s: s.owed_bytes)
-        if not _drop_oldest(step, largest):
-            break
-
-
-def _drop_oldest(step: Step, session: Session) -> bool:
-    kept = (o for o in session.owed.values() if isinstance(o.message, TranslationResult))
-    owed = next(kept, None)
-    if owed is None:
-        return False
-    freed = owed.size_bytes - OUTCOME_OVERHEAD_BYTES
-    owed.message = MissingResult(
-        session_id=session.session_id,
-        utterance_index=owed.message.utterance_index,
-        reason="gap",
-        created_at_ms=step.unix_ms,
-        trace_id=owed.message.trace_id,
-        job_id=owed.job_id,
-        seq=owed.seq,
-        hint="the result was not fetched while it could be kept",
-    )
-    owed.size_bytes, owed.dropped = OUTCOME_OVERHEAD_BYTES, True
-    step.remember(
-        session,
-        JobSettled(
-            job_id=owed.job_id,
-            kind=str(OutcomeKind.TRANSLATED),
-            settled_at_ms=step.unix_ms,
-            message=attrs.evolve(owed.message, seq=None),
-            dropped=True,
-        ),
-    )
-    session.owed_bytes -= freed
-    step.state.owed_bytes -= freed
-    expire(step, owed.job_id, "retention")
-    return True
-
-
-def expire(step: Step, job_id: str, why: str) -> None:
-    """Record that an outcome will not be fetched any more."""
-    job = step.state.jobs.get(job_id)
-    if job is not None and job.state in (JobState.FINISHED, JobState.WRITTEN):
-        job.move(Move.EXPIRE, step.now, "scheduler", why=why)
-        step.note("expired", job, why=why)
-
-
 def forget(step: Step, session: Session, why: str) -> None:
     """The session is over: what it is still owed expires, visibly."""
     for owed in list(session.owed.values()):
-        expire(step, owed.job_id, why)
-        _let_go(step, session, owed)
+        retention.expire(step, owed.job_id, why)
+        retention.let_go(step, session, owed)
+    retention.watch_age(step, session)
     receipts.unexpect(step, session)
     step.clear_timer(Timer("session", session.session_id))
 

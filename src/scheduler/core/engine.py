@@ -16,6 +16,7 @@ from scheduler.core import (
     quarantine,
     receipts,
     recovery,
+    retention,
     sessions,
     story,
 )
@@ -159,6 +160,8 @@ def _expired(step: Step, timer: Timer) -> None:
     elif (session := step.state.sessions.get(timer.key)) is not None:
         if timer.kind == "receipt":
             receipts.overdue(step, session)
+        elif timer.kind == "retention":
+            retention.aged(step, session)
         elif timer.kind == "pause":
             sessions.paused(step, session)
         elif session.connection is None:

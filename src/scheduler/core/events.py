@@ -30,7 +30,7 @@ Generation = int
 class Timer:
     """The name of one deadline. There is at most one of each at any time."""
 
-    kind: Literal["job", "session", "receipt", "canary", "pause"]
+    kind: Literal["job", "session", "receipt", "canary", "pause", "retention"]
     key: str
 
 

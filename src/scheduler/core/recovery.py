@@ -4,7 +4,7 @@ Time went on while nobody was here, and it counts: a job whose deadline is over 
 says why. What is left waits for nodes and sessions, which come back by themselves.
 """
 
-from scheduler.core import delivery, dispatch
+from scheduler.core import delivery, dispatch, retention
 from scheduler.core.events import Recovered, Timer
 from scheduler.core.job import RESTARTED, Attempt, Cut, Job, Outcome, OutcomeKind
 from scheduler.core.placement import need_of
@@ -48,6 +48,8 @@ def _session(step: Step, kept: RememberedSession) -> list[Job]:
     session.resumable_until = step.now + step.config.session_retention
     step.set_timer(Timer("session", session.session_id), session.resumable_until)
     jobs = [_job(step, session, remembered) for remembered in kept.jobs]
+    if len(session.by_index) >= step.config.utterances_remembered_max:
+        session.forgotten_index = min(session.by_index) - 1
     session.order.extend(jobs)
     return jobs
 
@@ -122,4 +124,5 @@ def _mark_told(step: Step, session: Session) -> None:
     for owed in session.owed.values():
         owed.told = True
         owed.dropped = step.state.jobs[owed.job_id].state is JobState.EXPIRED
+    retention.watch_age(step, session)
     session.sent_seq = session.next_seq - 1

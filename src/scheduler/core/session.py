@@ -13,15 +13,16 @@ from scheduler.wire.session import MissingResult, SessionInit, TranslationResult
 class OwedOutcome:
     """An outcome that has its ``seq`` and is not known to be received.
 
-    ``size_bytes`` is what it counts against retention. ``dropped`` marks one whose
-    content was given up; its message is then a ``gap``. ``told`` is set as soon as a writer
-    has taken it: from then on the client may know it.
+    ``size_bytes`` is what it counts against retention, ``since`` is when its age began.
+    ``dropped`` marks one whose content was given up; its message is then a ``gap``.
+    ``told`` is set as soon as a writer has taken it: from then on the client may know it.
     """
 
     seq: int
     job_id: str
     message: TranslationResult | MissingResult
     size_bytes: int
+    since: float
     dropped: bool = False
     told: bool = False
 
@@ -50,7 +51,8 @@ class Session:
     outcomes that had, by ``seq``, oldest first. ``sent_seq`` is the highest that was ever
     handed to a connection: nothing above it can have been received. ``receipt_by`` is when
     a session that was told something must have acknowledged something; ``resumable_until``
-    is when one without a connection is given up.
+    is when one without a connection is given up, ``retained_until`` when the content of its
+    oldest outcome is. ``forgotten_index`` is the highest index that is remembered no more.
     """
 
     session_id: str
@@ -66,9 +68,11 @@ class Session:
     sent_seq: int = 0
     acked_seq: int = 0
     by_index: OrderedDict[int, str] = attrs.Factory(OrderedDict)
+    forgotten_index: int = -1
     affine_node: str | None = None
     receipt_by: float | None = None
     resumable_until: float | None = None
+    retained_until: float | None = None
     collected: Collected = attrs.Factory(Collected)
 
     @property
@@ -79,4 +83,4 @@ class Session:
     @property
     def next_index(self) -> int:
         """The utterance index after the highest that was used, by whoever numbered it."""
-        return max(self.by_index, default=-1) + 1
+        return max(self.forgotten_index, *self.by_index, -1) + 1

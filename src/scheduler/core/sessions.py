@@ -72,7 +72,8 @@ def _resume(step: Step, session: Session, event: SessionJoined, last_seq: int) -
     session.connection, session.resumable_until = event.connection, None
     step.state.peers[event.connection] = session
     step.clear_timer(Timer("session", session.session_id))
-    delivery.acknowledged(step, session, min(last_seq, session.sent_seq))
+    if last_seq > session.acked_seq and not delivery.acknowledged(step, session, last_seq):
+        step.note("stale", input="last_seq", session_id=session.session_id, seq=last_seq)
     recovered = not any(owed.dropped for owed in session.owed.values())
     _welcome(step, session, resumed=True, recovered=recovered)
     step.note(
@@ -192,7 +193,7 @@ def _cancel(step: Step, session: Session, job_id: str) -> None:
 
 def _played(step: Step, session: Session, message: wire.TtsPlayEnded) -> None:
     job = step.state.jobs.get(message.group_id)
-    if job is None or job.session_id != session.session_id or job.live or job.played_at:
+    if job is None or job.session_id != session.session_id or job.live or job.played_at is not None:
         step.note("stale", input="tts_play_ended", session_id=session.session_id)
         return
     job.played_at = step.now
@@ -217,10 +218,13 @@ def left(step: Step, session: Session, event: Left) -> None:
 
 
 def close(step: Step, session: Session, why: str) -> None:
-    """End a session for good: cancel what runs, let expire what is owed."""
+    """End a session for good: cancel what runs, let expire what is owed.
+
+    What waits is cancelled first, lest it gets the slot of what runs.
+    """
     session.connection = None
     segments.discard(step, session)
-    for job in list(session.order):
+    for job in sorted(session.order, key=lambda job: job.attempt is not None):
         if job.live:
             hint = f"the session ended: {why[:100]}"
             dispatch.finish(step, job, OutcomeKind.CANCELLED, actor=session.session_id, hint=hint)
