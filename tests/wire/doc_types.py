@@ -13,6 +13,7 @@ NAMES: list[tuple[Any, str]] = [
     (common.Language, "language"),
     (common.Name, "word"),
     (common.Index, "count"),
+    (common.ClientIndex, "index"),
     (common.AttemptNumber, "attempt"),
     (common.SampleRate, "rate"),
     (common.ServiceType, "service type"),

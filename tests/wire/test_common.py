@@ -83,7 +83,7 @@ def test_texts_have_a_length(field: str, message: dict[str, Any], least: int, mo
     ("field", "message", "least", "most"),
     [
         ("seq", ACK, 0, 2**53),
-        ("utterance_index", SAID, 0, 2**53),
+        ("utterance_index", SAID, 0, 2**52),
         ("sample_rate", SAID, 1, common.SAMPLE_RATE_MAX_HZ),
     ],
 )

@@ -12,10 +12,23 @@ from wire import shapes
 
 from scheduler.errors import ProtocolError
 from scheduler.wire import session
-from scheduler.wire.codec import decode, decode_from_session, decode_to_session, encode
+from scheduler.wire.codec import (
+    decode,
+    decode_from_session,
+    decode_to_node,
+    decode_to_session,
+    encode,
+)
 from scheduler.wire.common import Error
+from scheduler.wire.node import JobAssign
 
 SAID = [(table, tag) for table in (session.FROM_SESSION, session.TO_SESSION) for tag in table]
+
+
+def understood(said: dict[str, Any]) -> bool:
+    """Whether a session may say this."""
+    found = shapes.answer(json.dumps(said), session.FROM_SESSION)
+    return not isinstance(found, ProtocolError)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +99,19 @@ def test_an_index_may_start_anywhere() -> None:
         message = decode_from_session(json.dumps(said | {"utterance_index": index}))
         assert isinstance(message, session.Utterance)
         assert message.utterance_index == index
+
+
+def test_an_index_can_be_counted_on_from() -> None:
+    """The scheduler numbers cut utterances after a client's own: a node understands those too.
+
+    Else a client could make every node seem to ignore its jobs.
+    """
+    said = {"type": "utterance", **shapes.full(session.Utterance)}
+    largest = max(i for i in (2**52, 2**53, 2**62) if understood(said | {"utterance_index": i}))
+    assigned = {"type": "job_assign", **shapes.full(JobAssign), "utterance_index": largest + 2**20}
+    message = decode_to_node(json.dumps(assigned))
+    assert isinstance(message, JobAssign)
+    assert message.utterance_index == largest + 2**20
 
 
 def test_audio_is_passed_on_as_it_is() -> None:

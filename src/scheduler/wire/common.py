@@ -48,6 +48,8 @@ Name = Annotated[str, Chars(NAME_CHARS_MAX)]
 Language = Annotated[str, Chars(LANGUAGE_CHARS_MAX, 1)]
 Index = Annotated[int, Between(0, 2**53)]
 """A count or a position; 2**53 is the largest whole number every JSON peer can hold."""
+ClientIndex = Annotated[int, Between(0, 2**52)]
+"""An index that a client chooses: whoever counts on from it still has as many to come."""
 AttemptNumber = Annotated[int, Between(1, 2**31)]
 SampleRate = Annotated[int, Between(1, SAMPLE_RATE_MAX_HZ)]
 AudioFormat = Literal["pcm16", "wav", "opus"]

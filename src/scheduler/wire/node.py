@@ -195,7 +195,7 @@ class JobAssign(SpeechOptions):
     utterance_index: Index
     src_lang: Language
     tgt_lang: Language
-    dialect: str | None
+    dialect: Name | None
     pipeline: Pipeline
     audio: str
     audio_format: AudioFormat

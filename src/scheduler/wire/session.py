@@ -7,6 +7,7 @@ import attrs
 
 from scheduler.wire.common import (
     AudioFormat,
+    ClientIndex,
     Error,
     Id,
     Index,
@@ -45,7 +46,7 @@ class Utterance(SpeechOptions):
     """One whole utterance. ``audio`` is base64 and is passed on as it is."""
 
     session_id: Id
-    utterance_index: Index
+    utterance_index: ClientIndex
     manual_cut: bool
     src_lang: Language
     tgt_lang: Language
