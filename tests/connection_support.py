@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 import trio
+import trio.testing
 from raw_peer import RawPeer
 from simulation.network import Link, LinkPlan, LinkStream, Network
 
@@ -83,12 +84,10 @@ async def served(
     theirs, ours = await linked(plan)
     here.link = theirs.link
 
-    async def shake_hands() -> None:
-        here.peer = await RawPeer.upgrade(theirs)
-
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(shake_hands)
-        await nursery.start(here.serve, ours, config or Config(), hello_timeout)
+        async with trio.open_nursery() as both:
+            both.start_soon(nursery.start, here.serve, ours, config or Config(), hello_timeout)
+            here.peer = await RawPeer.upgrade(theirs)
         await trio.testing.wait_all_tasks_blocked()
         yield here
         nursery.cancel_scope.cancel()

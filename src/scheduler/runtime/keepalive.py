@@ -78,7 +78,7 @@ class Keepalive:
             pardon_until = -math.inf
             while True:
                 heard_at = self._heard_at()
-                wake_at = max(self._next_mark(heard_at), pardon_until, trio.current_time())
+                wake_at = max(self._next_mark(heard_at), pardon_until)
                 with trio.CancelScope() as self._nap:
                     await trio.sleep_until(wake_at)
                 if self._nap.cancelled_caught:
@@ -86,11 +86,11 @@ class Keepalive:
                 # Deadlines fire before buffered input is read: let the reader have its turn.
                 await trio.lowlevel.checkpoint()
                 now = trio.current_time()
-                if self._heard_at() != heard_at:
-                    continue
                 if now - wake_at > self._config.stall_threshold:
                     pardon_until = now + self._config.pong_timeout
                     self._ask(pings)
+                    continue
+                if self._heard_at() != heard_at:
                     continue
                 ping_at, suspect_at, dead_at = self._marks(heard_at)
                 self._judge(suspect=now >= suspect_at)
@@ -113,7 +113,7 @@ class Keepalive:
             ping_at = heard_at + silence.suspect_after * PING_BEFORE_SUSPICION
             return ping_at, heard_at + silence.suspect_after, heard_at + silence.dead_after
         ping_at = heard_at + self._config.ping_interval
-        if heard_at <= self._probed_at:
+        if heard_at < self._probed_at:
             ping_at = min(ping_at, self._probed_at)
         return ping_at, math.inf, ping_at + self._config.pong_timeout
 
@@ -131,3 +131,4 @@ class Keepalive:
         """Never cancelled by itself: a ping torn in half would be the stream's last write."""
         await self._ping()
         self.unanswered_since = None
+        self._nap.cancel()  # which was laid down without the next ping
