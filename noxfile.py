@@ -39,7 +39,8 @@ def install(session: nox.Session, *groups: str, extras: str = "") -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments after -- go to pytest."""
     install(session, "test", extras="[node]")
-    default = [f"--ignore={path}" for path in DOC_TESTS]  # the session `docs` has these
+    # The session `docs` has the first, the session `browser` the last.
+    default = [f"--ignore={path}" for path in (*DOC_TESTS, "tests/browser")]
     session.run("python", "-m", "pytest", *(session.posargs or default))
 
 
@@ -70,3 +71,14 @@ def docs(session: nox.Session) -> None:
     """Check the documents: that links lead somewhere, and what else tests/test_docs* demand."""
     install(session, "test")
     session.run("python", "-m", "pytest", *(session.posargs or DOC_TESTS))
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Use the pages in a real Chromium, with a real scheduler, node and voice behind them."""
+    packages = "chromium apertium apertium-eng-spa espeak-ng pocketsphinx-testdata"
+    wanted = "--group test --group browser -e .[node]"
+    prepare = f"need_debian_packages {packages}; need_venv .nox/browser {wanted}"
+    session.run("bash", "-ec", f"source scripts/lib.sh; {prepare}", external=True)
+    arguments = session.posargs or ["tests/browser"]
+    session.run(".nox/browser/bin/python", "-m", "pytest", *arguments, external=True)
