@@ -22,6 +22,7 @@ from scheduler.client.resumption import Resumption
 from scheduler.client.utterances import OpenUtterance, Outcome
 from scheduler.config import ClientConfig
 from scheduler.errors import (
+    Close,
     Code,
     ConnectionLost,
     ProtocolError,
@@ -248,7 +249,7 @@ class Conversation:
         seq = outcome.message.seq
         if seq is None or seq > self._last_seq:
             if not self._show(outcome):
-                link.cut()
+                link.end(Close.SLOW_CONSUMER)
                 return
             self._last_seq = self._last_seq if seq is None else seq
         if seq is not None:

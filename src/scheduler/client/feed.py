@@ -111,6 +111,10 @@ class Announcer:
         self._events_max = events_max
         self._feeds = weakref.WeakSet[Feed[Event]]()
 
+    def __len__(self) -> int:
+        """How many feeds are held by somebody."""
+        return len(self._feeds)
+
     @property
     def closed(self) -> bool:
         """Whether the session is over."""

@@ -37,15 +37,10 @@ class Link:
         if self.connection is not None:
             self.connection.greeted = True
 
-    def end(self) -> None:
+    def end(self, close: Close = Close.NORMAL) -> None:
         """Write what is queued, then close."""
         if self.connection is not None:
-            self.connection.end(Close.NORMAL)
-
-    def cut(self) -> None:
-        """Close now: there is no room for what comes."""
-        if self.connection is not None:
-            self.connection.cut(Close.SLOW_CONSUMER)
+            self.connection.end(close)
 
     def lasted(self, seconds: float) -> bool:
         """Whether it worked for so long since its welcome."""
