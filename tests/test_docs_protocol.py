@@ -8,10 +8,12 @@ from typing import Any, get_args
 
 import attrs
 import pytest
+from playbook import Playbook
 from repository import ROOT, source_modules
 from wire.doc_types import NAMES, type_text
 from wire.shapes import TABLES, records_in, split
 
+from scheduler.config import Config
 from scheduler.core.job import OutcomeKind
 from scheduler.errors import Close, Code, may_reconnect
 from scheduler.runtime.peer import ROLES
@@ -204,6 +206,43 @@ def test_a_message_that_is_never_sent_is_said_to_be() -> None:
         silent = {tag for tag, kind in TABLES[way].items() if kind.__name__ not in made}
         texts = sections(chapter(SECTIONS[way]))
         assert {tag for tag, text in texts.items() if "Not sent yet." in text} == silent
+
+
+# -- figures ----------------------------------------------------------------------------------
+
+
+def welcomes() -> dict[tuple[str, str], Any]:
+    """What a new session and a new node are told first."""
+    world = Playbook()
+    _, session_ack = world.join_session()
+    node, _ = world.join_node()
+    node_ack = world.last(node, TABLES["to node"]["node_register_ack"])
+    return {
+        ("to session", "session_init_ack"): session_ack,
+        ("to node", "node_register_ack"): node_ack,
+    }
+
+
+def test_timers_and_limits_are_those_of_the_welcome() -> None:
+    """The tables name every timer and every limit that a peer is told, and no other."""
+    for (way, tag), ack in welcomes().items():
+        meaning = {
+            row[0].strip("` *+"): row[3] for row in rows(sections(chapter(SECTIONS[way]))[tag])
+        }
+        for field in ("timers", "limits"):
+            assert sorted(re.findall(r"`(\w+)`", meaning[field])) == sorted(getattr(ack, field))
+
+
+def test_figures_are_the_usual_settings() -> None:
+    """A figure that is followed by a name in brackets is what that setting or timer usually is."""
+    told = {name: value for ack in welcomes().values() for name, value in ack.timers.items()}
+    figure = r"(\d[\d.]*) (s|min|MiB|attempts|such messages) \(`(\w+)`\)"
+    found = re.findall(figure, " ".join(DOCUMENT.split()))
+    assert len(found) > 10
+    units = {"s": 1, "min": 60, "MiB": 2**20}
+    for number, unit, name in found:
+        usual = told[name] / 1000 if name in told else getattr(Config(), name)
+        assert float(number) * units.get(unit, 1) == usual, name
 
 
 # -- addresses ------------------------------------------------------------------------------
