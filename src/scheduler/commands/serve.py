@@ -10,6 +10,7 @@ from functools import partial
 import click
 import trio
 
+from scheduler.commands.supervision import Supervision
 from scheduler.config import Config
 from scheduler.errors import SchedulerError
 from scheduler.runtime.ids import RandomIds
@@ -43,7 +44,10 @@ async def run_serve(config: Config) -> None:
         )
         shell: Shell = await nursery.start(_then_cancel, run, nursery)
         click.echo(f"listening on {host}:{port} (journal: {journal.name})", err=True)
-        await on_signals(partial(_stop, shutdown, shell))
+        supervision = Supervision()
+        supervision.say("READY=1", f"STATUS=listening on {host}:{port}")
+        nursery.start_soon(supervision.feed_watchdog)
+        await on_signals(partial(_stop, shutdown, shell, supervision))
 
 
 async def _then_cancel(
@@ -56,7 +60,8 @@ async def _then_cancel(
     nursery.cancel_scope.cancel()
 
 
-def _stop(shutdown: Shutdown, shell: Shell) -> None:
+def _stop(shutdown: Shutdown, shell: Shell, supervision: Supervision) -> None:
+    supervision.say("STOPPING=1", "STATUS=draining")
     running = shell.engine.unfinished
     if shutdown.drain.is_set():
         click.echo("stopping now", err=True)
