@@ -50,7 +50,7 @@ def test_tables_and_unions_agree(union: Any, table: dict[str, type[Any]]) -> Non
 
 
 @pytest.mark.parametrize(("table", "tag"), SAID, ids=[tag for _, tag in SAID])
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_each_message_survives_its_encoding(
     table: Mapping[str, type[Any]], tag: str, data: st.DataObject
