@@ -30,13 +30,19 @@ class Entry:
     droppable: bool = False
     after: int = 0
     job_id: str | None = None
+    size_bytes: int = attrs.field(init=False, eq=False)
+    """What it will take on the wire, in UTF-8."""
+
+    @size_bytes.default
+    def _utf8_bytes(self) -> int:
+        return len(self.text) if self.text.isascii() else len(self.text.encode())
 
 
 class Outbox:
     """A queue with two bounds (messages, bytes), one reader, and any number of writers.
 
-    What the writer has taken but not confirmed with :meth:`done` still counts. ``committed``
-    tells up to which position the journal has kept its records.
+    The bytes that the writer has taken but not confirmed with :meth:`done` still count.
+    ``committed`` tells up to which position the journal has kept its records.
     """
 
     def __init__(self, *, messages_max: int, bytes_max: int) -> None:
@@ -56,8 +62,7 @@ class Outbox:
         """Append; False if it does not fit. A droppable entry always "fits"."""
         if self._closed:
             return True
-        size = len(entry.text)
-        count, total = len(self._entries) + 1, self.size_bytes + size
+        count, total = len(self._entries) + 1, self.size_bytes + entry.size_bytes
         if entry.droppable and (count * 2 > self._messages_max or total * 2 > self._bytes_max):
             self.dropped += 1
             return True
@@ -72,14 +77,14 @@ class Outbox:
         """Change the text of a queued outcome; one that was taken already stays as it was."""
         for place, entry in enumerate(self._entries):
             if entry.seq == seq:
-                self._entries[place] = attrs.evolve(entry, text=text, after=after)
-                self.size_bytes += len(text) - len(entry.text)
+                self._entries[place] = new = attrs.evolve(entry, text=text, after=after)
+                self.size_bytes += new.size_bytes - entry.size_bytes
 
     def withdraw(self, job_id: str) -> None:
         """Take back an acceptance that has not been said."""
         for entry in [e for e in self._entries if e.job_id == job_id]:
             self._entries.remove(entry)
-            self.size_bytes -= len(entry.text)
+            self.size_bytes -= entry.size_bytes
 
     def nudge(self) -> None:
         """The journal has kept more: look again."""
@@ -87,7 +92,7 @@ class Outbox:
 
     def clear(self) -> None:
         """Forget what is queued; what the writer has taken is not touched."""
-        self.size_bytes -= sum(len(entry.text) for entry in self._entries)
+        self.size_bytes -= sum(entry.size_bytes for entry in self._entries)
         self._entries.clear()
 
     def close(self) -> None:
@@ -110,4 +115,4 @@ class Outbox:
 
     def done(self, entry: Entry) -> None:
         """The entry was written: its bytes count no more."""
-        self.size_bytes -= len(entry.text)
+        self.size_bytes -= entry.size_bytes

@@ -1,0 +1,130 @@
+"""A stream whose interrupted write is its last, and whose every byte is a sign of life."""
+
+import pytest
+import trio
+import trio.testing
+from connection_support import linked
+from simulation.network import LinkPlan, LinkStream
+from trio.testing import MockClock
+
+from scheduler.runtime.stream import WRITE_PIECE_BYTES, WholeWrites
+
+
+async def narrow(window: int = 8) -> tuple[LinkStream, LinkStream]:
+    return await linked(LinkPlan(latency=0.0, window=window))
+
+
+async def read_slowly(stream: trio.abc.Stream, size: int, pause: float) -> int:
+    """Read ``size`` bytes, some at a time, with a pause before each read."""
+    received = 0
+    while received < size:
+        await trio.sleep(pause)
+        received += len(await stream.receive_some())
+    return received
+
+
+async def test_a_write_that_stalls_breaks_the_stream(autojump_clock: MockClock) -> None:
+    """A peer that takes nothing for ``write_timeout`` is gone, and nothing follows that write."""
+    theirs, ours = await narrow()
+    whole = WholeWrites(ours, write_timeout=3)
+    with pytest.raises(trio.BrokenResourceError, match="stopped reading"):
+        await whole.send_all(b"x" * 20)
+    assert trio.current_time() == 3
+    sent = ours.sends.sent
+    await theirs.receive_some()
+    with pytest.raises(trio.BrokenResourceError, match="interrupted"):
+        await whole.send_all(b"close frame")
+    assert ours.sends.sent == sent == 8
+
+
+async def test_a_cancelled_write_breaks_the_stream(autojump_clock: MockClock) -> None:
+    """Whoever cancels a write half-way through has written last."""
+    theirs, ours = await narrow()
+    whole = WholeWrites(ours, write_timeout=30)
+    with trio.move_on_after(1):
+        await whole.send_all(b"x" * 20)
+    assert await theirs.receive_some() == b"x" * 8
+    with pytest.raises(trio.BrokenResourceError):
+        await whole.send_all(b"y")
+    assert ours.sends.sent == 8
+
+
+async def test_a_failed_write_breaks_the_stream() -> None:
+    """An error of the stream beneath is passed on, and nothing is tried after it."""
+    theirs, ours = await narrow()
+    whole = WholeWrites(ours, write_timeout=3)
+    theirs.link.reset()
+    with pytest.raises(trio.BrokenResourceError, match="reset"):
+        await whole.send_all(b"x")
+    with pytest.raises(trio.BrokenResourceError, match="interrupted"):
+        await whole.send_all(b"x")
+
+
+async def test_a_whole_write_is_followed_by_others() -> None:
+    """Writes that were completed, empty ones too, leave the stream as it was."""
+    theirs, ours = await linked()
+    whole = WholeWrites(ours, write_timeout=3)
+    for data in (b"one ", bytearray(b"two "), memoryview(b"three "), b"", b"four"):
+        await whole.send_all(data)
+    await whole.wait_send_all_might_not_block()
+    assert await theirs.receive_some() == b"one two three four"
+
+
+async def test_progress_is_judged_per_piece(autojump_clock: MockClock) -> None:
+    """A slow reader that takes each piece in time may take long for the whole."""
+    theirs, ours = await narrow(WRITE_PIECE_BYTES)
+    whole = WholeWrites(ours, write_timeout=3)
+    size = 10 * WRITE_PIECE_BYTES
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read_slowly, theirs, size, 2.0)
+        await whole.send_all(bytes(size))
+        assert trio.current_time() == 18
+
+
+async def test_every_byte_is_heard_when_it_comes(autojump_clock: MockClock) -> None:
+    """``heard_at`` is when bytes last came; a peer that says nothing is not heard."""
+    theirs, ours = await linked()
+    whole = WholeWrites(ours, write_timeout=3)
+    assert whole.heard_at == 0
+    await trio.sleep(5)
+    await theirs.send_all(b"ab")
+    assert await whole.receive_some(1) == b"a"
+    assert whole.heard_at == 5
+    with trio.move_on_after(2):
+        await whole.receive_some()
+        await whole.receive_some()
+    assert whole.heard_at == 5
+
+
+async def test_a_message_that_does_not_end_breaks_the_stream() -> None:
+    """What comes without an end of message is counted, and too much of it is refused."""
+    theirs, ours = await linked()
+    whole = WholeWrites(ours, write_timeout=3, message_bytes_max=10)
+    for _ in range(5):
+        await theirs.send_all(b"x" * 10)
+        assert len(await whole.receive_some()) == 10
+        whole.message_ended()
+    await theirs.send_all(b"x" * 11)
+    with pytest.raises(trio.BrokenResourceError, match="does not end"):
+        await whole.receive_some()
+
+
+async def test_discarding_reads_to_the_end(autojump_clock: MockClock) -> None:
+    """``discard_input`` takes whatever comes until the peer is done, or the link breaks."""
+    for how in ("end", "reset"):
+        theirs, ours = await narrow()
+        whole = WholeWrites(ours, write_timeout=3, message_bytes_max=10)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(whole.discard_input)
+            await theirs.send_all(b"x" * 100)
+            if how == "end":
+                await theirs.send_eof()
+            else:
+                theirs.link.reset()
+
+
+async def test_closing_closes_the_stream_beneath() -> None:
+    """After ``aclose`` the other side reads the end."""
+    theirs, ours = await linked()
+    await WholeWrites(ours, write_timeout=3).aclose()
+    assert await theirs.receive_some() == b""
