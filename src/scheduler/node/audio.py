@@ -1,20 +1,18 @@
 """Audio from the wire, in any of its three formats, to the one form that engines hear.
 
-Sources: RFC 3533 (Ogg pages), RFC 7845 (Opus in Ogg), RFC 6716 §3.1 (the first byte of an
-Opus packet), the RIFF/WAVE chunk layout of Microsoft's multimedia documentation.
+Source: the RIFF/WAVE chunk layout of Microsoft's multimedia documentation.
 """
 
 import base64
 import binascii
 import importlib.util
-import io
 import struct
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from scheduler.errors import Code, StageFailed
+from scheduler.node.opus import decode_opus
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +27,6 @@ AUDIO_SECONDS_MAX = 60.0
 """A longer utterance would hold its slot beyond any deadline; the scheduler cuts at 20 s."""
 
 CHANNELS_MAX = 8
-OPUS_PACKET_SECONDS = 0.02
 MODULES = ("numpy", "soxr", "soundfile")
 
 
@@ -66,6 +63,17 @@ def decode_audio(text: str, audio_format: str, sample_rate: int) -> Audio:
         case "opus":
             return _from_opus(data)
     raise _unsupported(f"the audio format {audio_format[:40]!r} is not pcm16, wav or opus")
+
+
+def _from_opus(data: bytes) -> Audio:
+    if importlib.util.find_spec("soundfile") is None:
+        raise _unsupported("this node cannot decode opus (its soundfile module is missing)")
+    try:
+        samples, rate_hz = decode_opus(data, seconds_max=AUDIO_SECONDS_MAX)
+    except ValueError as error:
+        raise _invalid(str(error)) from None
+    _check(rate_hz, len(samples))
+    return _resampled(samples, rate_hz)
 
 
 def _invalid(problem: str) -> StageFailed:
@@ -206,94 +214,3 @@ _WAV_READERS = {
     (_FLOAT, 32): _float32,
     (_FLOAT, 64): _float64,
 }
-
-
-# -- Opus -----------------------------------------------------------------------------
-
-
-def _from_opus(data: bytes) -> Audio:
-    """Bare 20 ms packets, each after its length (uint16): dressed as Ogg, then decoded."""
-    if importlib.util.find_spec("soundfile") is None:
-        raise _unsupported("this node cannot decode opus (its soundfile module is missing)")
-    import soundfile
-
-    packets = list(_opus_packets(data))
-    try:
-        samples, rate_hz = soundfile.read(io.BytesIO(_ogg(packets)), dtype="float32")
-    except soundfile.LibsndfileError as error:
-        raise _invalid(f"the opus packets cannot be decoded ({error})") from None
-    if samples.ndim != 1:
-        samples = samples.mean(axis=1)
-    _check(rate_hz, len(samples))
-    return _resampled(samples, rate_hz)
-
-
-def _opus_packets(data: bytes) -> Iterator[bytes]:
-    place = count = 0
-    while place < len(data):
-        if place + 2 > len(data):
-            raise _invalid("the opus data end within a packet's length")
-        (length,) = struct.unpack_from("<H", data, place)
-        packet = data[place + 2 : place + 2 + length]
-        if not packet or len(packet) < length:
-            raise _invalid(f"opus packet {count} is {'empty' if not length else 'truncated'}")
-        if _opus_seconds(packet) != OPUS_PACKET_SECONDS:
-            raise _invalid(f"opus packet {count} does not last 20 ms")
-        count += 1
-        if count * OPUS_PACKET_SECONDS > AUDIO_SECONDS_MAX:
-            raise _invalid(f"more than {AUDIO_SECONDS_MAX:g} s of audio")
-        place += 2 + length
-        yield packet
-
-
-def _opus_seconds(packet: bytes) -> float:
-    """How long a packet lasts, by its first byte: 5 bits of configuration, 2 of frame count."""
-    config, code = packet[0] >> 3, packet[0] & 3
-    if config < 12:
-        frame_ms = (10.0, 20.0, 40.0, 60.0)[config % 4]
-    elif config < 16:
-        frame_ms = (10.0, 20.0)[config % 2]
-    else:
-        frame_ms = (2.5, 5.0, 10.0, 20.0)[config % 4]
-    frames = (1, 2, 2, packet[1] & 0x3F if len(packet) > 1 else 0)[code]
-    return frame_ms * frames / 1000
-
-
-def _ogg(packets: list[bytes]) -> bytes:
-    """An Ogg file around Opus packets, one per page; positions count 48 kHz samples."""
-    head = struct.pack("<8sBBHIhB", b"OpusHead", 1, 1, 0, ENGINE_RATE_HZ, 0, 0)
-    tags = struct.pack("<8sI4sI", b"OpusTags", 4, b"node", 0)
-    pages = [_ogg_page(head, 0, 0, 2), _ogg_page(tags, 0, 1, 0)]
-    for number, packet in enumerate(packets, start=1):
-        last = 4 if number == len(packets) else 0
-        pages.append(_ogg_page(packet, number * 960, number + 1, last))
-    return b"".join(pages)
-
-
-def _ogg_page(packet: bytes, position: int, number: int, flags: int) -> bytes:
-    lacing = b"\xff" * (len(packet) // 255) + bytes([len(packet) % 255])
-    if len(lacing) > 255:
-        raise _invalid(f"an opus packet of {len(packet)} bytes is too long")
-    fields = struct.pack("<4sBBqIIIB", b"OggS", 0, flags, position, 1, number, 0, len(lacing))
-    page = fields + lacing + packet
-    return page[:22] + struct.pack("<I", _ogg_checksum(page)) + page[26:]
-
-
-def _crc_table() -> list[int]:
-    table = []
-    for value in range(256):
-        crc = value << 24
-        for _ in range(8):
-            crc = (crc << 1) ^ (0x104C11DB7 if crc & 0x8000_0000 else 0)
-        table.append(crc)
-    return table
-
-
-_CRC_TABLE = _crc_table()
-
-
-def _ogg_checksum(page: bytes) -> int:
-    crc = 0
-    for byte in page:
-        crc = (crc << 8 & 0xFFFF_FFFF) ^ _CRC_TABLE[crc >> 24 ^ byte]
-    return crc
