@@ -108,8 +108,16 @@ class Rig:
         """Let some outcomes arrive, so that every life of a process does some work."""
         goal, until = self.progress() + more, time.monotonic() + PATIENCE_S  # noqa: TID251
         while self.progress() < goal:
-            assert time.monotonic() < until, "no outcome comes any more"  # noqa: TID251
+            if time.monotonic() >= until:  # noqa: TID251
+                raise AssertionError(f"no outcome comes any more: {self.state()}")
             time.sleep(0.02)
+
+    def state(self) -> dict[str, str]:
+        """Of each process whether it runs, and what it said last."""
+        return {
+            name: f"{process.poll()} {(self.place / f'{name}.err').read_text()[-500:]}"
+            for name, process in self.processes.items()
+        }
 
     def progress(self) -> int:
         return sum(
