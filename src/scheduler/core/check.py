@@ -48,6 +48,7 @@ def check(state: State) -> None:
     for job in state.jobs.values():
         _check_job(state, job)
         _check_place(job, places[job.job_id])
+    state.fleet.check(state.nodes)
     for node in state.nodes.values():
         _check_node(state, node)
     for session in state.sessions.values():

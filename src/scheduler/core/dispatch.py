@@ -1,12 +1,9 @@
 """Giving jobs to nodes, taking them back, and settling them once and for all."""
 
-from collections import Counter
-
 from scheduler.core import delivery, quarantine, waiting
 from scheduler.core.assignment import assignment, dispatched_timeout
 from scheduler.core.job import Attempt, Job, Outcome, OutcomeKind
 from scheduler.core.node import Node
-from scheduler.core.placement import Rejection, select
 from scheduler.core.records import JobAttempted
 from scheduler.core.state import Step
 from scheduler.core.states import Move
@@ -17,18 +14,17 @@ from scheduler.wire.session import MissingResult, TranslationResult
 
 def place(step: Step, job: Job, *, at_front: bool = False) -> None:
     """Assign a pending job to the best node, or let it wait and say why."""
-    if (rejections := _try(step, job)) is not None:
-        waiting.enter(step, job, rejections, at_front=at_front)
+    if not _try(step, job):
+        waiting.enter(step, job, at_front=at_front)
 
 
-def _try(step: Step, job: Job) -> Counter[Rejection] | None:
-    """Assign the job to the best node; if there is none, why each was rejected."""
+def _try(step: Step, job: Job) -> bool:
+    """Assign the job to the best node, if there is one."""
     affine = step.state.sessions[job.session_id].affine_node
-    node, rejections = select(job, step.state.nodes.values(), affine)
-    if node is None:
-        return rejections
+    if (node := step.state.fleet.select(job, affine)) is None:
+        return False
     _assign(step, job, node)
-    return None
+    return True
 
 
 def fill(step: Step, node: Node) -> None:
@@ -54,7 +50,7 @@ def _assign(step: Step, job: Job, node: Node) -> None:
         assigned_at=step.now,
     )
     job.attempts.append(attempt)
-    node.running[job.job_id] = attempt.number
+    node.take(job.job_id, attempt.number)
     job.waiting_because = None
     job.move(Move.ASSIGN, step.now, "scheduler", attempt=attempt.number, node_id=node.node_id)
     if job.overall_deadline is None:
@@ -104,10 +100,9 @@ def lose_all(step: Step, jobs: list[Job], why: str, *, hint: str | None = None) 
     """
     for job in jobs:
         _take_back(step, job, why, None, hint)
-    tried = [(job, _try(step, job)) for job in jobs if job.live]
-    for job, rejections in reversed(tried):
-        if rejections is not None:
-            waiting.enter(step, job, rejections, at_front=True)
+    without = [job for job in jobs if job.live and not _try(step, job)]
+    for job in reversed(without):
+        waiting.enter(step, job, at_front=True)
 
 
 def _take_back(step: Step, job: Job, why: str, code: str | None, hint: str | None) -> Node | None:
@@ -131,7 +126,7 @@ def _free_slot(step: Step, job: Job, attempt: Attempt, end: str) -> Node | None:
     """End the attempt and give back its slot; the node if it is still there."""
     attempt.ended_at, attempt.end = step.now, end
     node = step.state.nodes.get(attempt.node_id)
-    if node is None or node.running.pop(job.job_id, None) is None:
+    if node is None or not node.give_back(job.job_id):
         return None
     return node
 
@@ -252,7 +247,7 @@ def adopt(step: Step, job: Job, node: Node) -> None:
     waiting.leave(step, job)
     attempt = job.attempts[-1]
     attempt.connection, attempt.ended_at, attempt.end = node.connection, None, None
-    node.running[job.job_id] = attempt.number
+    node.take(job.job_id, attempt.number)
     job.waiting_because = None
     job.move(Move.ASSIGN, step.now, node.node_id, attempt=attempt.number, taken_over=True)
     assert job.overall_deadline is not None

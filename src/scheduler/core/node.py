@@ -1,6 +1,7 @@
 """A node as the scheduler knows it: what it can do, and which of its slots are taken."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import attrs
 
@@ -19,12 +20,23 @@ class Canary:
     need: Need
 
 
-@attrs.define(kw_only=True, eq=False)
+def _tell(node: "Node", _: "attrs.Attribute[Any]", value: Any) -> Any:
+    """Whoever keeps nodes in order hears of every change."""
+    node.on_change(node)
+    return value
+
+
+def nobody(node: "Node") -> None:
+    """Hears of the changes of nodes that stand in no order."""
+
+
+@attrs.define(kw_only=True, eq=False, on_setattr=_tell)
 class Node:
     """One registered node: exactly as long-lived as its connection.
 
     ``running`` maps the id of each job that has its current attempt here to that
-    attempt's number; taken and free slots are derived from it and kept nowhere else.
+    attempt's number; taken and free slots are derived from it and kept nowhere else. It is
+    changed by :meth:`take` and :meth:`give_back` alone; ``on_change`` is told of every change.
     ``setbacks`` are failures in a row by the node's own fault; ``quarantined`` says why it
     gets no jobs, if it gets none; ``on_probation`` gives it one at a time.
     """
@@ -39,15 +51,28 @@ class Node:
     capabilities: tuple[Capability, ...]
     services: tuple[InstalledService, ...]
     languages: LanguageCapabilities | None
-    usage: ResourceUsage | None = None
+    usage: ResourceUsage | None = attrs.field(default=None, on_setattr=attrs.setters.NO_OP)
     draining: bool = False
     suspect: bool = False
     setbacks: int = 0
-    completed: int = 0
+    completed: int = attrs.field(default=0, on_setattr=attrs.setters.NO_OP)
     running: dict[str, int] = attrs.Factory(dict)
     quarantined: str | None = None
     on_probation: bool = False
     canary: Canary | None = None
+    on_change: "Callable[[Node], None]" = attrs.field(
+        default=nobody, repr=False, on_setattr=attrs.setters.NO_OP
+    )
+
+    def take(self, job_id: str, attempt: int) -> None:
+        """The job's current attempt is here: a slot is taken."""
+        self.running[job_id] = attempt
+        self.on_change(self)
+
+    def give_back(self, job_id: str) -> bool:
+        """The job's attempt is here no more; False if it was not."""
+        self.on_change(self)
+        return self.running.pop(job_id, None) is not None
 
     @property
     def receipts(self) -> bool:

@@ -8,7 +8,6 @@ from scheduler.core import delivery, dispatch, quarantine
 from scheduler.core.events import Left, NodeJoined
 from scheduler.core.job import RESTARTED, Job, Outcome, OutcomeKind
 from scheduler.core.node import Node, in_flight_of, new_node
-from scheduler.core.placement import unable
 from scheduler.core.sessions import milliseconds
 from scheduler.core.state import Step
 from scheduler.core.states import JobState, Move
@@ -33,13 +32,15 @@ def join(step: Step, event: NodeJoined) -> None:
         return
     node_id = event.hello.node_id or state.ids.node()
     held = dict(in_flight_of(event.hello))
-    old = state.nodes.pop(node_id, None)
+    if (old := state.nodes.pop(node_id, None)) is not None:
+        state.fleet.remove(old)
     state.nodes_joined += 1
     node = new_node(
         event.hello, node_id, event.connection, state.nodes_joined, step.now, step.config
     )
     node.draining = state.draining
     state.nodes[node_id] = node
+    state.fleet.add(node)
     state.peers[event.connection] = node
     step.send(node.connection, _welcome(step, node))
     step.note("node_joined", node_id=node_id, slots=node.slots, connection=node.connection)
@@ -80,8 +81,8 @@ def _take_over(step: Step, old: Node, node: Node, held: dict[str, int]) -> list[
         job = step.state.jobs[job_id]
         assert job.attempt is not None
         if held.get(job_id) == attempt and node.free > 0:
-            del old.running[job_id]
-            node.running[job_id] = attempt
+            old.give_back(job_id)
+            node.take(job_id, attempt)
             job.attempt.connection = node.connection
             job.tell(step.now, "taken over", node.node_id, attempt=attempt)
         else:
@@ -253,12 +254,7 @@ def _failed(step: Step, node: Node, job: Job, error: JobError | None) -> None:
         retryable = error.retryable
     if retryable:  # what any node would refuse is no fault of this one
         quarantine.setback(step, node, code)
-    others = any(
-        unable(job.need, other.abilities) is None
-        for other in step.state.nodes.values()
-        if other is not node and not other.draining
-    )
-    if retryable and (others or node.receipts):
+    if retryable and (node.receipts or step.state.fleet.can(job.need, besides=node)):
         dispatch.lose(step, job, "failed", code=code, hint=hint)
     else:
         dispatch.finish(
@@ -302,6 +298,7 @@ def _timings(extra: dict[str, Any] | None) -> ServiceTimings | None:
 def left(step: Step, node: Node, event: Left) -> None:
     """A node's connection has ended: its jobs go to their next attempt in this instant."""
     del step.state.nodes[node.node_id]
+    step.state.fleet.remove(node)
     quarantine.leave(step, node)
     step.note(
         "node_left", node_id=node.node_id, connection=event.connection, why=event.close.text,

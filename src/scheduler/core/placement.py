@@ -8,7 +8,6 @@ is *selected*; ties are broken by the order of registration, so the choice is de
 
 import enum
 from collections import Counter
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -50,7 +49,7 @@ class Rejection(enum.StrEnum):
     BUSY = "no_free_slot"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Abilities:
     """What a node can do, in the form that feasibility asks for. ``None`` means any."""
 
@@ -174,22 +173,6 @@ def rank(job: "Job", node: "Node", affine: str | None) -> tuple[bool, int, bool,
     tried = any(a.node_id == node.node_id for a in job.attempts)
     load = len(node.running) / node.slots
     return (tried, node.setbacks, node.node_id != affine, load, node.order)
-
-
-def select(
-    job: "Job", nodes: Iterable["Node"], affine: str | None
-) -> tuple["Node | None", Counter[Rejection]]:
-    """The best feasible node, if any, and how many were rejected for which reason."""
-    rejections: Counter[Rejection] = Counter()
-    best: tuple[tuple[bool, int, bool, float, int], Node] | None = None
-    for node in nodes:
-        if (reason := feasible(job, node)) is not None:
-            rejections[reason] += 1
-            continue
-        key = rank(job, node, affine)
-        if best is None or key < best[0]:
-            best = (key, node)
-    return (best[1] if best else None), rejections
 
 
 def why_waiting(need: Need, rejections: Counter[Rejection]) -> tuple[str, str]:

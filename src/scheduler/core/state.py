@@ -20,6 +20,7 @@ from scheduler.core.events import (
     Timer,
     Withdraw,
 )
+from scheduler.core.fleet import Fleet
 from scheduler.core.job import Job
 from scheduler.core.node import Node
 from scheduler.core.placement import Need
@@ -64,6 +65,7 @@ class State:
     epoch: float
     sessions: dict[str, Session] = attrs.Factory(dict)
     nodes: dict[str, Node] = attrs.Factory(dict)
+    fleet: Fleet = attrs.Factory(Fleet)
     jobs: dict[str, Job] = attrs.Factory(dict)
     peers: dict[Generation, Session | Node] = attrs.Factory(dict)
     waiting: dict[Need, OrderedDict[str, Job]] = attrs.Factory(dict)

@@ -5,15 +5,13 @@ have a reason of their own: one whose audio was lost waits for that, and one tha
 before may not go to the same node of the base again.
 """
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 
 from scheduler.core import delivery, story
 from scheduler.core.job import Job
 from scheduler.core.node import Node
 from scheduler.core.placement import (
-    Rejection,
     feasible,
-    select,
     unable,
     unavailable,
     why_waiting,
@@ -21,7 +19,7 @@ from scheduler.core.placement import (
 from scheduler.core.state import Step
 
 
-def enter(step: Step, job: Job, rejections: Counter[Rejection], *, at_front: bool) -> None:
+def enter(step: Step, job: Job, *, at_front: bool) -> None:
     """Let a pending job wait: it has ``pending_timeout`` from now, within its whole time."""
     queue = step.state.waiting.setdefault(job.need, OrderedDict())
     queue[job.job_id] = job
@@ -31,7 +29,7 @@ def enter(step: Step, job: Job, rejections: Counter[Rejection], *, at_front: boo
     if job.overall_deadline is not None:
         job.deadline = min(job.deadline, job.overall_deadline)
     step.set_timer(job.timer, job.deadline)
-    reason = why_waiting(job.need, rejections)
+    reason = why(step, job)
     if _has_its_own_reason(job):
         step.state.waiting_because.setdefault(job.need, reason)
     else:
@@ -61,8 +59,7 @@ def oldest_for(step: Step, node: Node) -> Job | None:
 
 def why(step: Step, job: Job) -> tuple[str, str]:
     """Why nobody can take the job at this moment: a word for programs, a text for people."""
-    _, rejections = select(job, step.state.nodes.values(), None)
-    return why_waiting(job.need, rejections)
+    return why_waiting(job.need, step.state.fleet.rejections(job))
 
 
 def tell_changes(step: Step) -> None:
