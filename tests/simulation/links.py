@@ -40,6 +40,7 @@ class Link:
         self.client = LinkStream(self, "client", sends=self.to_server, receives=self.to_client)
         self.server = LinkStream(self, "server", sends=self.to_client, receives=self.to_server)
         self._unusable_since = inf
+        self._spared = False
         self._black = False
         self._cut: set[Direction] = set()
         self._stalled: set[Direction] = set()
@@ -47,7 +48,7 @@ class Link:
         self._serial = itertools.count()
         for fault in plan.faults:
             if fault.at is not None:
-                self._put_on_agenda(self.connected_at + fault.at, self._striking(fault))
+                self._put_on_agenda(self.connected_at + fault.at, self._unless_spared(fault))
 
     def _pipe(self, direction: Direction) -> Pipe:
         faults = [(fault.offset, fault) for fault in self.plan.faults if fault.offset is not None]
@@ -92,6 +93,13 @@ class Link:
         self.settle()
         self._striking(fault)(trio.current_time())
 
+    def spare(self) -> None:
+        """Forget the faults of the plan that have not struck yet."""
+        self.settle()
+        self._spared = True
+        for pipe in (self.to_server, self.to_client):
+            pipe.offset_faults.clear()
+
     def settle(self) -> None:
         """Carry out what has come due."""
         now = trio.current_time()
@@ -106,6 +114,7 @@ class Link:
         """Take `data`, which fits, from the sender."""
         pipe, now = sender.sends, trio.current_time()
         pipe.sent += len(data)
+        pipe.taken += data
         if pipe.swallows:
             pipe.occupied += len(data)
             self._await_acknowledgement(sender, now)
@@ -151,6 +160,10 @@ class Link:
                 self._stall(fault, when)
 
         return strike
+
+    def _unless_spared(self, fault: Fault) -> Callable[[float], None]:
+        strike = self._striking(fault)
+        return lambda when: None if self._spared else strike(when)
 
     def _pipe_of(self, direction: Direction) -> Pipe:
         return self.to_server if direction == "to_server" else self.to_client

@@ -55,11 +55,16 @@ class LinkPlan:
 
 @attrs.define(eq=False)
 class Pipe:
-    """One direction of a link. For tests: `sent` bytes taken, and what was really `delivered`."""
+    """One direction of a link.
+
+    For tests: `sent` counts the bytes taken from the sender, which are in `taken`; `delivered` is
+    what the receiver really read of them.
+    """
 
     plan: LinkPlan
     offset_faults: collections.deque[Fault]
     sent: int = 0
+    taken: bytearray = attrs.field(factory=bytearray)
     delivered: bytearray = attrs.field(factory=bytearray)
     in_flight: collections.deque[tuple[float, memoryview]] = attrs.field(factory=collections.deque)
     occupied: int = 0  # bytes of the window

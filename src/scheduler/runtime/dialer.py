@@ -57,15 +57,33 @@ async def open_stream(address: Address, *, timeout: float) -> trio.abc.Stream:
     """
     try:
         with trio.fail_after(timeout):
-            stream: trio.abc.Stream = await trio.open_tcp_stream(address.host, address.port)
+            stream = await trio.open_tcp_stream(address.host, address.port)
+            return await _secure(stream, address) if address.tls else stream
     except trio.TooSlowError:
         raise ConnectionLost(None, f"no answer from {address.text} in {timeout:g} s") from None
     except OSError as error:
         raise ConnectionLost(None, explain(address, error)) from None
-    if address.tls:
-        context = ssl.create_default_context()
-        stream = trio.SSLStream(stream, context, server_hostname=address.host)
-    return stream
+    except UnicodeError:
+        raise ConnectionLost(None, f"no such host as {address.host} (not a name)") from None
+
+
+async def _secure(stream: trio.SocketStream, address: Address) -> trio.abc.Stream:
+    """The TLS handshake, here and not with the first write, so that its failure is explained."""
+    secured = trio.SSLStream(stream, ssl.create_default_context(), server_hostname=address.host)
+    try:
+        await secured.do_handshake()
+    except BaseException as error:
+        await trio.aclose_forcefully(stream)
+        if not isinstance(error, trio.BrokenResourceError):
+            raise
+        raise ConnectionLost(None, _explain_tls(address, error.__cause__)) from None
+    return secured
+
+
+def _explain_tls(address: Address, cause: BaseException | None) -> str:
+    """OpenSSL's own sentence about a certificate, or its word for anything else."""
+    reason = getattr(cause, "verify_message", None) or getattr(cause, "reason", None) or cause
+    return f"no TLS with {address.text} ({str(reason).lower()})"
 
 
 def explain(address: Address, error: OSError) -> str:

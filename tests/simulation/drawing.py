@@ -1,0 +1,207 @@
+"""From a seed to a plan: worlds as they are wanted for a search, many, different and cheap.
+
+A world has one of a few shapes: small and nasty, long talks, a crowd, a siege. What is drawn is
+mostly on a grid of quarter seconds, or a tick beside it, since what never ties is never tested
+at the tie.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, get_args
+
+from simulation.pipes import Direction, Fault, Kind, LinkPlan
+from simulation.worldplan import (
+    TICK_S,
+    Attack,
+    Crash,
+    End,
+    Freeze,
+    HostilePlan,
+    NodePlan,
+    Receipts,
+    Resumes,
+    Say,
+    SessionKind,
+    SessionPlan,
+    Work,
+    WorldPlan,
+)
+
+T = TypeVar("T")
+KINDS = get_args(Kind)
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+HANDSHAKE_BYTES = 129
+TIGHT: tuple[tuple[str, tuple[float, ...]], ...] = (
+    ("attempts_max", (1, 2)),
+    ("jobs_per_session_max", (1, 3)),
+    ("retained_outcomes_max", (1, 4)),
+    ("retained_bytes_max", (2048, 4096)),
+    ("retained_total_bytes_max", (2048, 8192)),
+    ("outbox_messages_max", (8, 16)),
+    ("outbox_bytes_max", (4096, 8192)),
+    ("invalid_messages_max", (1, 3)),
+    ("jobs_waiting_max", (2,)),
+    ("finished_retention", (0.25, 2.0)),
+    ("finished_jobs_max", (1, 4)),
+    ("quarantine_setbacks", (1, 2)),
+    ("utterances_remembered_max", (2, 8)),
+)
+"""Settings that make a limit near, and what they may be then."""
+
+
+class Dice:
+    """Draws parts of plans. Everything comes from one seeded generator."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(f"world {seed}")
+        self.below = self._random.randrange
+
+    def pick(self, choices: Sequence[T]) -> T:
+        return self._random.choice(choices)
+
+    def chance(self, p: float) -> bool:
+        return self._random.random() < p
+
+    def many(self, draw: Callable[[], Any], p: float, most: int) -> tuple[Any, ...]:
+        """Some draws, perhaps none; one more each time with probability `p`."""
+        found: list[Any] = []
+        while len(found) < most and self.chance(p):
+            found.append(draw())
+        return tuple(found)
+
+    def time(self, most_s: int) -> float:
+        """An instant: often a quarter, sometimes any tick."""
+        if self.chance(0.7):
+            return self.below(4 * most_s + 1) / 4
+        return self.below(64 * most_s + 1) * TICK_S
+
+    # -- links ---------------------------------------------------------------------
+
+    def fault(self) -> Fault:
+        kind, direction = self.pick(KINDS), self.pick(DIRECTIONS)
+        duration = self.pick((1.0, 2.5, 5.0, 10.0))
+        if self.chance(0.6):
+            offset = self.below(3000) if self.chance(0.7) else HANDSHAKE_BYTES + self.below(1200)
+            return Fault(kind, direction, offset=offset, duration=duration)
+        return Fault(kind, direction, at=self.time(12), duration=duration)
+
+    def link(self, p_fault: float) -> LinkPlan:
+        slow = self.chance(0.2)
+        return LinkPlan(
+            latency=self.pick((TICK_S, TICK_S, 0.0, 0.25, 1.0)) if slow else TICK_S,
+            window=self.pick((65_536, 4_096, 256, 16)) if slow else 65_536,
+            mtu=self.pick((65_536, 64, 7, 1)) if slow else 65_536,
+            faults=self.many(self.fault, p_fault, 2),
+        )
+
+    def links(self, p_fault: float) -> tuple[LinkPlan, ...]:
+        found = list(self.many(lambda: self.link(p_fault), 0.75, 4))
+        while found and found[-1] == LinkPlan():
+            found.pop()
+        return tuple(found)
+
+    def freeze(self) -> Freeze:
+        return Freeze(self.time(8), self.pick((0.5, 2.0, 4.0, 7.5, 12.0)))
+
+    # -- peers ---------------------------------------------------------------------
+
+    def say(self, most_s: int, p_odd: float) -> Say:
+        return Say(
+            at=self.time(most_s),
+            padding=self.pick((0, 0, 0, 300, 1500)) if self.chance(p_odd) else 0,
+            cancelled_after=self.time(3) if self.chance(p_odd / 2) else None,
+            repeats=self.chance(p_odd / 2),
+        )
+
+    def session(self, utterances: int, most_s: int, trouble: float) -> SessionPlan:
+        kind: SessionKind = self.pick(("sdk", "sdk", "raw", "raw", "base"))
+        raw = kind == "raw" and self.chance(trouble)
+        said = [self.say(most_s, 0.3 * trouble) for _ in range(1 + self.below(utterances))]
+        return SessionPlan(
+            kind=kind,
+            at=self.time(6) if self.chance(0.5) else 0.0,
+            says=tuple(sorted(said, key=lambda one: one.at)),
+            links=self.links(trouble) if self.chance(trouble) else (),
+            pause=self.pick((0.5, 0.0, 0.25, 2.0)),
+            receipts=self.pick(get_args(Receipts)) if raw else "each",
+            resumes=self.pick(get_args(Resumes)) if raw else "right",
+            crashes=self.many(self.crash, 0.3 * trouble, 3),
+            freezes=self.many(self.freeze, 0.2 * trouble, 2),
+            gives_up=self.time(10) if self.chance(0.1 * trouble) else None,
+        )
+
+    def crash(self) -> Crash:
+        return Crash(self.pick(("before receipt", "after receipt")), 1 + self.below(4))
+
+    def work(self, trouble: float) -> Work:
+        if not self.chance(trouble):
+            return Work(self.pick((0.0, TICK_S, 0.25, 0.5, 0.5, 2.0)))
+        ends: tuple[End, ...] = (
+            "result",
+            "result",
+            "silence",
+            "failure",
+            "final failure",
+            "nothing",
+            "crash",
+        )
+        if self.chance(0.3):
+            seconds = self.pick((0.0, 0.0, -TICK_S, TICK_S, 1.0))
+            return Work(seconds, due="deadline", copies=1 + self.below(2), deaf=self.chance(0.5))
+        return Work(
+            self.pick((0.0, TICK_S, 0.5, 2.0, 6.0, 11.0)),
+            self.pick(ends),
+            receipt=self.chance(0.8),
+            copies=1 + self.below(3),
+            deaf=self.chance(0.3),
+        )
+
+    def node(self, trouble: float, slots: int) -> NodePlan:
+        leaves = self.time(10) if self.chance(0.25 * trouble) else None
+        return NodePlan(
+            kind=self.pick(("agent", "agent", "raw", "raw", "base")),
+            at=self.time(8) if self.chance(0.4) else 0.0,
+            slots=1 + self.below(slots),
+            works=(self.work(trouble / 2), *self.many(lambda: self.work(trouble / 2), 0.7, 5)),
+            links=self.links(trouble) if self.chance(trouble) else (),
+            pause=self.pick((0.5, 0.0, 0.25, 2.0)),
+            freezes=self.many(self.freeze, 0.15 * trouble, 2),
+            leaves=leaves,
+            returns=self.time(4) if leaves is not None and self.chance(0.7) else None,
+            named=self.chance(0.8),
+            forges=self.chance(0.2 * trouble),
+        )
+
+    def hostile(self) -> HostilePlan:
+        return HostilePlan(attack=self.pick(get_args(Attack)), at=self.time(4), link=self.link(0.3))
+
+    def settings(self) -> tuple[tuple[str, float], ...]:
+        chosen = self.many(lambda: self.pick(TIGHT), 0.5, 3)
+        return tuple({name: self.pick(values) for name, values in chosen}.items())
+
+
+def draw_world(seed: int) -> WorldPlan:
+    """The world of a seed. Neighbouring seeds have nothing in common."""
+    dice = Dice(seed)
+    shape = dice.below(100)
+    if shape < 50:  # small and nasty
+        sessions, utterances, seconds, nodes, slots, trouble = 1 + dice.below(2), 4, 6, 2, 2, 0.9
+    elif shape < 85:  # long talks
+        sessions, utterances, seconds, nodes, slots, trouble = 1 + dice.below(3), 45, 20, 3, 4, 0.3
+    elif shape < 95:  # a crowd
+        sessions, utterances, seconds, nodes, slots, trouble = 4 + dice.below(6), 6, 6, 4, 4, 0.4
+    else:  # a siege
+        sessions, utterances, seconds, nodes, slots, trouble = 2, 6, 6, 2, 3, 0.5
+    return WorldPlan(
+        sessions=tuple(dice.session(utterances, seconds, trouble) for _ in range(sessions)),
+        nodes=tuple(dice.node(trouble, slots) for _ in range(1 + dice.below(nodes))),
+        hostiles=dice.many(dice.hostile, 0.85 if shape >= 95 else 0.15, 8),
+        storms=dice.many(lambda: dice.time(10), 0.6 if 85 <= shape < 95 else 0.1, 3),
+        stalls=dice.many(lambda: (dice.time(8), dice.pick((0.5, 2.0, 6.0))), 0.06, 1),
+        drains=dice.time(12) if dice.chance(0.07) else None,
+        hurries=dice.time(4) if dice.chance(0.3) else None,
+        settings=dice.settings() if dice.chance(0.25) else (),
+        seed=seed,
+    )

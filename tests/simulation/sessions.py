@@ -1,0 +1,347 @@
+"""The sessions of a world: the real client SDK, and clients that speak by hand."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import trio
+from simulation.pipes import Fault
+from simulation.rawpeer import RawPeer
+from simulation.scene import Scene, Wish, message_of
+from simulation.taps import OUTCOMES, Talk, Tap
+from simulation.worldplan import Say, SessionPlan
+
+from scheduler import client
+from scheduler.config import ClientConfig
+from scheduler.errors import ConnectionLost, Refused, TranslationFailed
+
+RETRY_S = 1.0
+"""A refusal that says "later" is tried again after this."""
+LATE_S = 1.0
+"""How late a client acknowledges that is late with it."""
+AHEAD = 7
+"""How far beyond the truth a client claims to be that does."""
+
+
+def text_of(name: str, number: int, said: Say) -> str:
+    """The words of an utterance: who said it tells them apart."""
+    return f"{name}/{number}/{'x' * said.padding}"
+
+
+class SdkSession:
+    """A person with the real client."""
+
+    def __init__(self, scene: Scene, name: str, plan: SessionPlan) -> None:
+        self.scene = scene
+        self.name = name
+        self.plan = plan
+        self._outcomes = 0
+        self._talk: Talk | None = None
+
+    async def run(self) -> None:
+        """From the first connection until every utterance has its answer."""
+        config = self.scene.config
+        await trio.sleep_until(self.plan.at)
+        with trio.CancelScope() as scope:
+            async with (
+                client.connect(
+                    "ws://scheduler",
+                    src_lang="en",
+                    tgt_lang="es",
+                    config=ClientConfig(
+                        backoff_max=config.client_backoff_max,
+                        welcome_timeout=config.hello_timeout,
+                    ),
+                    transport=config,
+                    open_stream=self._open_stream,
+                    draw=lambda: self.scene.draw() if self.plan.pause else 0.0,
+                    unix=trio.current_time,
+                ) as session,
+                trio.open_nursery() as nursery,
+            ):
+                if self.plan.gives_up is not None:
+                    nursery.start_soon(self._vanish, scope)
+                nursery.start_soon(self._freeze)
+                async with trio.open_nursery() as people:
+                    for number, said in enumerate(self.plan.says):
+                        people.start_soon(self._say, session, number, said)
+                nursery.cancel_scope.cancel()
+
+    async def _say(self, session: client.Session, number: int, said: Say) -> None:
+        await trio.sleep_until(self.plan.at + said.at)
+        text = text_of(self.name, number, said)
+        wish = Wish(self.name, text, trio.current_time())
+        self.scene.wishes.append(wish)
+        try:
+            with trio.CancelScope() as patience:
+                if said.cancelled_after is not None:
+                    patience.deadline = trio.current_time() + said.cancelled_after
+                await self._ask(session, text, wish)
+        finally:
+            if wish.ended is None:
+                wish.end("gave up")
+
+    async def _ask(self, session: client.Session, text: str, wish: Wish) -> None:
+        try:
+            done = await session.translate(text.encode(), audio_format="pcm16")
+        except TranslationFailed as failed:
+            wish.end(failed.reason)
+        except Refused:
+            wish.end("refused")
+        except ConnectionLost:
+            wish.end("lost")
+        else:
+            wish.job_id = done.job_id
+            wish.end("silence" if done.silence else "translated", done.text_source)
+
+    async def _vanish(self, scope: trio.CancelScope) -> None:
+        assert self.plan.gives_up is not None
+        await trio.sleep_until(self.plan.at + self.plan.gives_up)
+        if self._talk is not None:
+            self._talk.link.strike(Fault("black_hole", at=0))
+        scope.cancel()
+
+    async def _freeze(self) -> None:
+        for one in sorted(self.plan.freezes, key=lambda f: f.at):
+            await trio.sleep_until(self.plan.at + one.at)
+            if self._talk is not None:
+                self._talk.link.freeze("client", one.seconds)
+
+    async def _open_stream(self) -> trio.abc.Stream:
+        try:
+            stream, self._talk = await self.scene.dial(self.name, "session", self.plan.links)
+        except ConnectionRefusedError as error:
+            raise ConnectionLost(None, str(error)) from None
+        return Tap(stream, self._talk, on_message=self._heard, on_sent=self._sent)
+
+    def _heard(self, talk: Talk, message: dict[str, Any]) -> None:
+        if message.get("type") in OUTCOMES:
+            self._outcomes += 1
+            if self._crashes("before receipt"):
+                talk.link.reset()
+        self._unanswered = message.get("type") in OUTCOMES
+
+    def _sent(self, talk: Talk) -> None:
+        if self._crashes("after receipt") and self._unanswered:
+            self._unanswered = False
+            talk.link.close()
+
+    _unanswered = False
+
+    def _crashes(self, when: str) -> bool:
+        return any(c.when == when and c.nth == self._outcomes for c in self.plan.crashes)
+
+
+class RawSession(RawPeer):
+    """A client by hand. It remembers what it was told over its crashes, as on a disk."""
+
+    def __init__(self, scene: Scene, name: str, plan: SessionPlan) -> None:
+        super().__init__(scene, name, plan.links, plan.pause)
+        self.plan = plan
+        self.receipts = plan.kind == "raw"
+        self.session_id: str | None = None
+        self.token: str | None = None
+        self.last_seq = 0
+        self.wishes: dict[int, Wish] = {}
+        self._welcomed = False
+        self._outcomes = 0
+        self._all_ended = trio.Event()
+        self._closing = False
+
+    async def run(self) -> None:
+        """From the first connection until every utterance has its answer."""
+        await trio.sleep_until(self.plan.at)
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self.keep_connected)
+            nursery.start_soon(self.freeze, self.plan.at, self.plan.freezes)
+            for number, said in enumerate(self.plan.says):
+                nursery.start_soon(self._say, number, said)
+            if self.plan.gives_up is not None:
+                nursery.start_soon(self._vanish, nursery.cancel_scope)
+            await self._all_ended.wait()
+            await self._leave()
+            nursery.cancel_scope.cancel()
+
+    async def _leave(self) -> None:
+        """Say goodbye properly, if there is anybody to say it to."""
+        if self._welcomed:
+            self._closing = True
+            self._speak("session_close", reason="done")
+            with trio.move_on_after(self.scene.config.close_timeout):
+                await self.gone.wait()
+        self.over.set()
+
+    async def _say(self, number: int, said: Say) -> None:
+        await trio.sleep_until(self.plan.at + said.at)
+        wish = Wish(self.name, text_of(self.name, number, said), trio.current_time())
+        self.wishes[number] = wish
+        self.scene.wishes.append(wish)
+        for _ in range(2 if said.repeats else 1):
+            self._submit(number)
+        if said.cancelled_after is not None:
+            await trio.sleep(said.cancelled_after)
+            if wish.ended is None and wish.job_id is not None:
+                self._speak("job_cancel", job_id=wish.job_id)
+        if self.plan.resumes == "ahead":  # it may have acknowledged what it never got
+            config = self.scene.config
+            await trio.sleep(2 * (config.pending_timeout + config.dispatched_timeout))
+            if wish.ended is None:
+                wish.end("gave up")
+                self._look()
+
+    async def _vanish(self, scope: trio.CancelScope) -> None:
+        assert self.plan.gives_up is not None
+        await trio.sleep_until(self.plan.at + self.plan.gives_up)
+        if self.talk is not None:
+            self.talk.link.strike(Fault("black_hole", at=0))
+        for wish in self.wishes.values():
+            if wish.ended is None:
+                wish.end("gave up")
+        scope.cancel()
+
+    def greet(self) -> None:
+        hello: dict[str, Any] = {
+            "client_version": "1", "platform": "raw", "src_lang": "en", "tgt_lang": "es",
+        }  # fmt: skip
+        if self.receipts:
+            hello["receipts"] = True
+            if self.session_id is not None and self.plan.resumes != "anew":
+                hello["resume"] = self._resume()
+        self.say(message_of("session_init", **hello))
+
+    def _resume(self) -> dict[str, Any]:
+        session_id, token, last_seq = self.session_id, self.token, self.last_seq
+        match self.plan.resumes:
+            case "old":
+                last_seq = 0
+            case "ahead":
+                last_seq += AHEAD
+            case "wrong":
+                token = f"not-{token}"
+            case "foreign":
+                others = [t.session_id for t in self.scene.talks if t.owner != self.name]
+                session_id = next((s for s in others if s is not None), session_id)
+                if session_id == self.session_id:
+                    token = "nobody's"
+        return {"session_id": session_id, "resume_token": token, "last_seq": last_seq}
+
+    def hear(self, message: dict[str, Any]) -> None:
+        match message.get("type"):
+            case "session_init_ack":
+                self._welcome(message)
+            case "utterance_accepted":
+                if (wish := self.wishes.get(message["utterance_index"])) is not None:
+                    wish.job_id = message["job_id"]
+            case "translation_result" | "missing_result":
+                self._outcome(message)
+            case "error":
+                self._error(message)
+
+    def _welcome(self, message: dict[str, Any]) -> None:
+        if not message.get("resumed"):
+            self.last_seq = 0
+            for wish in self.wishes.values():
+                wish.job_id = None
+        self.session_id, self.token = message["session_id"], message.get("resume_token")
+        self._welcomed = True
+        for number, wish in self.wishes.items():
+            if wish.ended is None and wish.job_id is None:
+                self._submit(number)
+        self._look()
+
+    def _outcome(self, message: dict[str, Any]) -> None:
+        seq = message["seq"]
+        self._outcomes += 1
+        wish = self.wishes.get(message["utterance_index"])
+        if seq > self.last_seq:
+            self.last_seq = seq
+            if wish is not None and wish.ended is None:
+                wish.job_id = message["job_id"]
+                wish.end(*_told(message))
+        if self._crashes("before receipt"):
+            self.crash()
+            return
+        if self.receipts:
+            self._acknowledge(seq)
+        if self._crashes("after receipt"):
+            self.send(self._hang_up_behind)
+        self._look()
+
+    def _hang_up_behind(self) -> None:
+        """Everything said so far still arrives; then the connection is over."""
+        if self.talk is not None:
+            self.talk.link.close()
+
+    def _acknowledge(self, seq: int) -> None:
+        match self.plan.receipts:
+            case "each":
+                self._speak("result_ack", seq=seq)
+            case "twice":
+                self._speak("result_ack", seq=seq)
+                self._speak("result_ack", seq=seq)
+            case "backwards":
+                self._speak("result_ack", seq=seq)
+                self._speak("result_ack", seq=max(0, seq - 1))
+            case "beyond":
+                self._speak("result_ack", seq=seq + AHEAD)
+                self._speak("result_ack", seq=seq)
+            case "late":
+                self._nursery.start_soon(self._acknowledge_late, seq)
+            case "never":
+                pass
+
+    async def _acknowledge_late(self, seq: int) -> None:
+        session_id = self.session_id
+        await trio.sleep(LATE_S)
+        if session_id == self.session_id:
+            self._speak("result_ack", seq=seq)
+
+    def _error(self, message: dict[str, Any]) -> None:
+        index = (message.get("details") or {}).get("utterance_index")
+        wish = self.wishes.get(index) if isinstance(index, int) else None
+        if wish is not None and wish.ended is None and wish.job_id is None:
+            wish.end("refused")
+            self._look()
+
+    def _look(self) -> None:
+        if len(self.wishes) == len(self.plan.says) and all(w.ended for w in self.wishes.values()):
+            self._all_ended.set()
+
+    def _submit(self, number: int) -> None:
+        text = self.wishes[number].text
+        self._speak(
+            "utterance", utterance_index=number, manual_cut=True, src_lang="en", tgt_lang="es",
+            audio=base64.b64encode(text.encode()).decode(), audio_format="pcm16",
+            sample_rate=16_000,
+        )  # fmt: skip
+
+    def _speak(self, kind: str, **said: Any) -> None:
+        if self._welcomed:
+            self.say(message_of(kind, session_id=self.session_id, **said))
+
+    def _crashes(self, when: str) -> bool:
+        return any(c.when == when and c.nth == self._outcomes for c in self.plan.crashes)
+
+    async def _converse(self, stream: Any, talk: Talk) -> None:
+        try:
+            await super()._converse(stream, talk)
+        finally:
+            self._welcomed = False
+            if not self.receipts:
+                self._lose_the_rest()
+
+    def _lose_the_rest(self) -> None:
+        """A client of the base asks for nothing again: what it had said is lost with the link."""
+        for wish in self.wishes.values():
+            if wish.ended is None:
+                wish.end("lost")
+        self._look()
+
+
+def _told(message: dict[str, Any]) -> tuple[str, str]:
+    if message["type"] == "translation_result":
+        return "translated", message["text_asr"]
+    reason = message["reason"]
+    return ("silence" if reason == "silence_detected" else reason), ""
