@@ -400,7 +400,7 @@ async def test_a_draining_node_ends_its_jobs_and_delivers_them(autojump_clock: M
 
 
 async def test_a_drain_waits_for_a_scheduler_that_is_away(autojump_clock: MockClock) -> None:
-    """A result that nobody has receipted is worth waiting for, within the drain timeout."""
+    """A result without receipt is worth waiting for; meanwhile the node offers nothing."""
     async with node_at_work() as world:
         line = await world.registered()
         line.say(assignment())
@@ -412,7 +412,10 @@ async def test_a_drain_waits_for_a_scheduler_that_is_away(autojump_clock: MockCl
         await trio.sleep(10)
         assert not world.ended.is_set()
         world.network.refusing.clear()
-        line = await world.registered(status="draining")
+        line, hello = await world.line()
+        assert not any(each.ready for each in hello.capability_by_type)
+        line.register(status="draining")
+        assert (await line.hear(wire.NodeHeartbeat)).draining
         line.receipt(await line.hear(wire.JobResult))
         with trio.fail_after(1.0):
             await world.ended.wait()
@@ -443,11 +446,12 @@ async def test_a_scheduler_that_stops_reading_does_not_hold_a_leaving_node(
             await world.ended.wait()
 
 
-async def test_a_drained_node_stays_and_offers_nothing(autojump_clock: MockClock) -> None:
-    """node_control drain: what runs ends, nothing new is taken, also on the next connection."""
-    async with node_at_work(ScriptedRunner(seconds=2)) as world:
+async def test_a_drained_node_stays_and_takes_nothing(autojump_clock: MockClock) -> None:
+    """node_control drain: what runs ends, nothing new is taken, and the node does not leave."""
+    runner = ScriptedRunner(seconds=2)
+    async with node_at_work(runner) as world:
         line = await world.registered()
-        line.say(assignment())
+        line.say(assignment("job-1"))
         await line.hear(wire.JobStarted)
         line.say(wire.NodeControl(command="drain"))
         result = await line.hear(wire.JobResult)
@@ -455,12 +459,25 @@ async def test_a_drained_node_stays_and_offers_nothing(autojump_clock: MockClock
         line.receipt(result)
         await trio.sleep(60)
         assert line.all(wire.NodeHeartbeat)[-1].draining
-        world.link.reset()
-        line, hello = await world.line()
-        assert not any(each.ready for each in hello.capability_by_type)
-        line.register(status="draining")
-        assert (await line.hear(wire.NodeHeartbeat)).draining
+        line.say(assignment("job-2"))
+        assert not (await line.hear(wire.JobResult)).success
         assert not world.ended.is_set()
+    assert runner.ran == [("job-1", 1)]
+
+
+async def test_an_order_to_drain_ends_with_its_connection(autojump_clock: MockClock) -> None:
+    """A scheduler that drains asks for itself: the one that comes after it may give jobs again."""
+    async with node_at_work() as world:
+        line = await world.registered()
+        line.say(wire.NodeControl(command="drain"))
+        await trio.sleep(2)
+        line.connection.end(Close.GOING_AWAY)
+        line, hello = await world.line()
+        assert all(each.ready for each in hello.capability_by_type)
+        line.register()
+        assert not (await line.hear(wire.NodeHeartbeat)).draining
+        line.say(assignment())
+        assert (await line.hear(wire.JobResult)).success
 
 
 async def test_node_control_shutdown_is_a_polite_stop(autojump_clock: MockClock) -> None:

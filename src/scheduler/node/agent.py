@@ -130,6 +130,8 @@ class Agent:
                     nursery.cancel_scope.cancel()
             finally:
                 self._connection = None
+                # A scheduler that drains asks for itself; the next one may give jobs again.
+                self._jobs.draining = self._stop.is_set()
                 self._results.disconnected()
         if not self._leaving:
             raise connection.lost
