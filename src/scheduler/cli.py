@@ -4,7 +4,8 @@ Every setting comes, in this order of strength, from a flag, from the environmen
 (``SCHEDULER_PENDING_TIMEOUT``), from a TOML file (``--config FILE``, or the files named by
 ``SCHEDULER_SETTINGS``, or ``scheduler.toml`` here), or from its default.
 
-Exit codes: 0 done, 1 it did not work (the last line says why), 2 wrong usage.
+Exit codes: 0 done, 1 it did not work (the last line says why), 2 wrong usage; ``doctor`` has
+its own, which name the step that failed.
 """
 
 import os
@@ -125,6 +126,13 @@ def build() -> click.Group:
         failed = trio.run(run_translate, [Path(name) for name in files], wish)
         sys.exit(1 if failed else 0)
 
+    _add_looking(cli)
+    return cli
+
+
+def _add_looking(cli: click.Group) -> None:
+    """The commands that look at a scheduler and change nothing."""
+
     @cli.command()
     @click.argument("name", metavar="ID")
     @click.option(
@@ -137,7 +145,21 @@ def build() -> click.Group:
 
         trio.run(partial(run_trace, name, url, as_json=as_json))
 
-    return cli
+    @cli.command()
+    @click.option("--url", default="ws://127.0.0.1:5010", show_default=True, help="The scheduler.")
+    @click.option("--from", "src", default="en", show_default=True, help="Spoken language.")
+    @click.option("--to", "tgt", default="es", show_default=True, help="Wanted language.")
+    def doctor(url: str, src: str, tgt: str) -> None:
+        """Send one short utterance all the way and say where it stops.
+
+        \b
+        Exit codes: 0 all is well; else 10 plus the number of the step that failed:
+        11 port, 12 upgrade, 13 hello, 14 node, 15 languages, 16 services, 17 slot,
+        18 receipt, 19 result, 20 acknowledgement.
+        """
+        from scheduler.commands.doctor import run_doctor
+
+        sys.exit(trio.run(run_doctor, url, src, tgt))
 
 
 def main(argv: list[str] | None = None) -> None:
