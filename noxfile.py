@@ -82,3 +82,17 @@ def browser(session: nox.Session) -> None:
     session.run("bash", "-ec", f"source scripts/lib.sh; {prepare}", external=True)
     arguments = session.posargs or ["tests/browser"]
     session.run(".nox/browser/bin/python", "-m", "pytest", *arguments, external=True)
+
+
+@nox.session(default=False)
+def crash(session: nox.Session) -> None:
+    """Kill processes at random and look what was lost: `-- --kills 200 --seed 1`."""
+    install(session, "test")
+    session.run("python", "-m", "crash.rig", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(default=False)
+def rolling(session: nox.Session) -> None:
+    """Restart the scheduler politely under load, and print what that cost: `-- --restarts 10`."""
+    install(session, "test")
+    session.run("python", "-m", "crash.rolling", *session.posargs, env={"PYTHONPATH": "tests"})
