@@ -83,6 +83,22 @@ async def test_what_was_not_accepted_is_submitted_again_and_the_rest_is_not(
         assert caller.unheard() == []
 
 
+async def test_what_the_scheduler_lost_is_said_again(autojump_clock: MockClock) -> None:
+    """A scheduler that kept no audio over its restart is sent the utterance it asks for."""
+    async with scripted() as (network, scheduler), session_on(network) as session:
+        session.submit(b"one")
+        caller = await scheduler.caller()
+        await caller.welcome()
+        await caller.accept(await caller.hear(wire.Utterance), "job-1")
+        about = {"session_id": "s-1", "job_id": "job-1", "trace_id": "t"}
+        for index in (0, 1):  # the second is none of ours
+            await caller.say(wire.UtteranceNeeded(utterance_index=index, **about))
+        again = await caller.hear(wire.Utterance)
+        assert (again.utterance_index, base64.b64decode(again.audio)) == (0, b"one")
+        await settled()
+        assert caller.unheard() == []
+
+
 async def test_a_new_session_is_asked_for_everything_again(autojump_clock: MockClock) -> None:
     """A scheduler that does not know the session any more gets every open utterance."""
     async with scripted() as (network, scheduler), session_on(network) as session:

@@ -178,6 +178,9 @@ class Conversation:
         match message:
             case wire.UtteranceAccepted():
                 self._accepted(message)
+            case wire.UtteranceNeeded():
+                if (entry := self._open.get(message.utterance_index)) is not None:
+                    self._send(entry)
             case wire.TranslationResult() | wire.MissingResult():
                 self._outcome(link, Outcome(message))
             case wire.UiEvent() | wire.AsrPartial():
