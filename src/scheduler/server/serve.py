@@ -1,8 +1,8 @@
 """The whole scheduler: listener, connections and jobs, and the order in which they end.
 
 The nurseries are nested the way they must end: journal ⊃ jobs ⊃ connections ⊃ listener.
-Listeners, ids, journal and the epoch come in as arguments, so that the whole runs on an in-memory network in
-virtual time.
+Listeners, ids, journal and the epoch come in as arguments, so that the whole runs on an
+in-memory network in virtual time.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,6 +23,7 @@ from scheduler.runtime.peer import ROLES, converse
 from scheduler.runtime.shell import Shell, unobserved
 from scheduler.server.app import make_app
 from scheduler.server.front import Upgrade, serve_stream
+from scheduler.server.http11 import RequestError
 from scheduler.store.journal import Journal, MemoryJournal
 from scheduler.web.feed import Feed
 
@@ -60,7 +61,8 @@ async def serve(
     each event with its effects after they were performed. What ``journal`` kept is taken up
     before anybody is let in. Draining takes at most
     ``drain_timeout``, closing the connections at most ``write_timeout + close_timeout``
-    more, whatever the peers do. Cancelling ends everything without a drain.
+    more, whatever the peers do; after a second request, ``close_timeout`` is all. Cancelling
+    ends everything without a drain.
     """
     engine = Engine(config, ids, epoch=epoch)
     journal = journal or MemoryJournal()
@@ -82,16 +84,17 @@ async def serve(
 
 
 async def _drain(shell: Shell, config: Config, shutdown: Shutdown) -> None:
-    """Let what runs come to its end; then say goodbye to everybody."""
+    """Let what runs come to its end; then say goodbye to everybody. A second request cuts in."""
     shell.apply(DrainStarted())
-    with trio.move_on_after(config.drain_timeout) as patience:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_when, shutdown.now, patience)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_when, shutdown.now, nursery.cancel_scope)
+        with trio.move_on_after(config.drain_timeout):
             await shell.until(lambda: _may_leave(shell))
-            nursery.cancel_scope.cancel()
+        shell.end_all(Close.GOING_AWAY)
+        with trio.move_on_after(config.write_timeout):
+            await shell.until(lambda: shell.connections == 0)
+        nursery.cancel_scope.cancel()
     shell.end_all(Close.GOING_AWAY)
-    with trio.move_on_after(config.write_timeout):
-        await shell.until(lambda: shell.connections == 0)
 
 
 def _may_leave(shell: Shell) -> bool:
@@ -120,7 +123,7 @@ class _Doorkeeper:
     async def serve(self, stream: trio.abc.Stream) -> None:
         """One stream. Nothing it does ends anything but itself."""
         if self._open >= self._config.connections_max:
-            await trio.aclose_forcefully(stream)
+            await _turn_away(stream, self._config)
             return
         self._open += 1
         try:
@@ -138,6 +141,18 @@ class _Doorkeeper:
     async def _converse(self, upgrade: Upgrade) -> None:
         async with accept(upgrade.stream, self._config) as connection:
             await converse(self._shell, connection, ROLES[upgrade.path], self._config)
+
+
+async def _turn_away(stream: trio.abc.Stream, config: Config) -> None:
+    """One connection too many: say so, whatever it came for, and close."""
+    refusal = RequestError(503, "the scheduler has too many connections; try again later")
+    try:
+        with trio.move_on_after(config.write_timeout):
+            await stream.send_all(refusal.to_bytes())
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass
+    finally:
+        await trio.aclose_forcefully(stream)
 
 
 def _snapshot(shell: Shell) -> Snapshot:
