@@ -84,6 +84,7 @@ class World:
     network: Network
     config: Config
     nursery: trio.Nursery
+    ids: CountingIds = attrs.Factory(CountingIds)
     shutdown: Shutdown = attrs.Factory(Shutdown)
     _shell: Shell | None = None
 
@@ -93,9 +94,10 @@ class World:
         return self._shell
 
     async def start(self) -> None:
-        """Let the scheduler listen."""
+        """Let a scheduler listen that knows nothing of an earlier one."""
+        self.shutdown = Shutdown()
         run = partial(
-            serve, self.config, listeners=[self.network.listener()], ids=CountingIds(),
+            serve, self.config, listeners=[self.network.listener()], ids=self.ids,
             epoch=0.0, shutdown=self.shutdown,
         )  # fmt: skip
         self._shell = await self.nursery.start(run)

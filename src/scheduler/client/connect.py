@@ -285,17 +285,26 @@ async def connect(
     reach = open_stream or _tcp(url, config)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        upkeep = _Upkeep(conversation, reach, backoff, config, transport, nursery)
-        nursery.start_soon(upkeep.run)
+        links = await nursery.start(_host)
+        upkeep = _Upkeep(conversation, reach, backoff, config, transport, links)
+        links.start_soon(upkeep.run)
         try:
             yield Session(conversation, src_lang, tgt_lang, unix)
         except Exception as error:  # noqa: BLE001  # raised below, where no nursery wraps it
             failure = error
         finally:
             await upkeep.leave()
-            nursery.cancel_scope.cancel()
+            links.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+async def _host(*, task_status: trio.TaskStatus[trio.Nursery]) -> None:
+    """Connections live until the goodbye is said, also when the block is cancelled."""
+    with trio.CancelScope(shield=True):
+        async with trio.open_nursery() as nursery:
+            task_status.started(nursery)
+            await trio.sleep_forever()
 
 
 def _tcp(url: str, config: ClientConfig) -> Reach:

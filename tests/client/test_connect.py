@@ -1,0 +1,459 @@
+"""A session and its connections: made again and again, left in order, never fought over."""
+
+import contextlib
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import trio
+from client_support import (
+    Caller,
+    collect,
+    outcome,
+    scheduler_world,
+    scripted,
+    session_on,
+    told,
+    until,
+    welcome,
+)
+from fakes import ScriptedRunner
+from simulation.network import Fault, LinkPlan
+from trio.testing import MockClock
+
+from scheduler.client import Event, Session, StateChanged, connect
+from scheduler.config import ClientConfig
+from scheduler.errors import ConfigError, ConnectionLost, Refused, TranslationFailed
+from scheduler.wire import session as wire
+from scheduler.wire.common import Resume
+
+TOKEN = "secret"
+
+
+async def ask(session: Session, text: str = "hello", **more: Any) -> str:
+    result = await session.translate(text.encode(), audio_format="pcm16", **more)
+    return result.text_translated
+
+
+# -- with the real scheduler ---------------------------------------------------------------
+
+
+async def test_an_utterance_comes_back_translated(autojump_clock: MockClock) -> None:
+    """Its outcome is delivered, its stages are told, and nothing is left running."""
+    before = trio.lowlevel.current_statistics().tasks_living
+    async with scheduler_world(ScriptedRunner(seconds=1)) as world:
+        async with session_on(world.network) as session:
+            submission = session.submit(b"hello", audio_format="pcm16")
+            stages = [e.event async for e in submission.events() if isinstance(e, wire.UiEvent)]
+            result = await submission.result()
+            assert (result.text_source, result.text_translated) == ("hello", "HELLO")
+            assert stages[:2] == ["DISPATCHED", "NODE_ACCEPTED"]
+        assert world.job(result.job_id)["state"] == "acknowledged"
+        assert world.sessions == []
+    assert trio.lowlevel.current_statistics().tasks_living == before
+
+
+async def test_the_client_may_come_first(autojump_clock: MockClock) -> None:
+    """Whoever comes before the scheduler is told what it waits for, and gets its result."""
+    heard = list[Event]()
+    async with (
+        scheduler_world(ScriptedRunner(), started=False) as world,
+        trio.open_nursery() as nursery,
+        session_on(world.network) as session,
+    ):
+        nursery.start_soon(collect, session.events(), heard)
+        world.nursery.start_soon(later, 5, world.start)
+        assert await ask(session) == "HELLO"
+    states = [event for event in heard if isinstance(event, StateChanged)]
+    waiting = [s.detail for s in states if s.state == "connecting"]
+    assert waiting[1].startswith("no scheduler listening, next try in 0.2 s")
+    assert [s.state for s in states if s.state != "connecting"] == ["open", "closed"]
+    assert states[-1].detail == "closed by the client"
+
+
+async def later(seconds: float, act: Any) -> None:
+    await trio.sleep(seconds)
+    await act()
+
+
+@pytest.mark.parametrize("direction", ["to_server", "to_client"])
+@pytest.mark.parametrize("kind", ["reset", "black_hole"])
+async def test_a_session_survives_its_connection_at_any_byte(
+    kind: Any, direction: Any, autojump_clock: MockClock
+) -> None:
+    """Wherever it breaks, the result comes, the job runs once, and its receipt arrives."""
+    strikes = 0
+    for offset in range(1, 1200, 48):
+        runner = ScriptedRunner(seconds=1)
+        plan = LinkPlan(faults=(Fault(kind, direction, offset=offset),))
+        async with scheduler_world(runner) as world:
+            async with session_on(world.network, plan) as session:
+                assert await ask(session) == "HELLO"
+                await until(lambda: world.job("job-1")["state"] == "acknowledged")
+            strikes += sum(world.network.strikes.values())
+        assert len(runner.ran) == 1, f"{kind} {direction} {offset}"
+    assert strikes >= 10
+
+
+async def test_an_answer_without_a_node_is_a_typed_failure(autojump_clock: MockClock) -> None:
+    """At the pending deadline the failure says so; meanwhile the reason of waiting was told."""
+    async with scheduler_world(pending_timeout=10.0) as world, session_on(world.network) as session:
+        submission = session.submit(b"hello")
+        events = [e async for e in submission.events() if isinstance(e, wire.UiEvent)]
+        with pytest.raises(TranslationFailed, match="no node is connected") as caught:
+            await submission.result()
+        assert 10.0 <= trio.current_time() < 10.5
+        assert (caught.value.reason, caught.value.code) == (
+            "no_available_node", "NO_AVAILABLE_NODE",
+        )  # fmt: skip
+        assert events[0].event == "WAITING"
+
+
+async def test_a_full_session_is_refused_for_now(autojump_clock: MockClock) -> None:
+    """What the scheduler has no room for is refused as something to try again."""
+    async with scheduler_world(jobs_per_session_max=1) as world, session_on(world.network) as s:
+        s.submit(b"one")
+        with pytest.raises(Refused, match="1 utterances of this session are unfinished") as caught:
+            await ask(s)
+        assert (caught.value.code, caught.value.retryable) == ("OVERLOADED", True)
+
+
+async def test_cancelling_a_translation_cancels_its_job(autojump_clock: MockClock) -> None:
+    """The node that works on it stops, and the next utterance finds its slot free."""
+    runner = ScriptedRunner(script=[20.0, 0.0])
+    async with scheduler_world(runner) as world, session_on(world.network) as session:
+        with trio.move_on_after(1):
+            await ask(session, "never mind")
+        await until(lambda: bool(runner.cancelled))
+        assert trio.current_time() < 1.25
+        assert await ask(session, "next") == "NEXT"
+
+
+async def test_leaving_the_block_cancels_what_is_open(autojump_clock: MockClock) -> None:
+    """The session is gone from the registry at once, and no node works for it any more."""
+    runner = ScriptedRunner(seconds=20)
+    async with scheduler_world(runner) as world:
+        async with session_on(world.network) as session:
+            session.submit(b"hello")
+            await until(lambda: bool(runner.ran))
+        await until(lambda: bool(runner.cancelled))
+        assert trio.current_time() < 1.0
+        assert world.sessions == []
+
+
+async def test_leaving_is_bounded_whatever_the_scheduler_does(autojump_clock: MockClock) -> None:
+    """A scheduler that has gone silent cannot hold a client back."""
+    async with scheduler_world() as world:
+        async with session_on(world.network) as session:
+            await until(lambda: session.state == "open")
+            world.link_of("client").strike(Fault("black_hole", at=0))
+            left_at = trio.current_time()
+        waited = trio.current_time() - left_at
+        assert waited <= 2 * world.config.close_timeout
+
+
+async def test_another_process_goes_on_with_the_session(autojump_clock: MockClock) -> None:
+    """It gets what the earlier one had not, in order, once; new utterances have new indexes."""
+    runner = ScriptedRunner(script=[0.0, 2.0, 3.0])
+    async with scheduler_world(runner) as world:
+        async with session_on(world.network) as session:
+            submissions = [session.submit(text) for text in (b"one", b"two", b"three")]
+            assert (await submissions[0].result()).text_translated == "ONE"
+            session.detach()
+        kept = session.resumption
+        assert kept is not None
+        assert (kept.last_seq, kept.next_index) == (1, 3)
+        await trio.sleep(10)
+        async with session_on(world.network, resume=kept) as session:
+            assert await ask(session, "four") == "FOUR"
+            early = await told(session.outcomes())
+            assert [o.translation().text_translated for o in early] == ["TWO", "THREE"]
+            assert [o.utterance_index for o in early] == [1, 2]
+            await until(lambda: world.job(early[1].job_id)["state"] == "acknowledged")
+        assert len(runner.ran) == 4
+
+
+async def test_two_processes_do_not_fight_over_a_session(autojump_clock: MockClock) -> None:
+    """The one whose session was taken over stops, with an error that says so."""
+    async with scheduler_world(ScriptedRunner(seconds=5)) as world:
+        async with session_on(world.network) as first:
+            waiting = first.submit(b"hello", audio_format="pcm16")
+            await until(lambda: first.resumption is not None and waiting.job_id is not None)
+            async with session_on(world.network, resume=first.resumption) as second:
+                with pytest.raises(ConnectionLost, match="another connection has taken") as caught:
+                    await waiting.result()
+                assert (caught.value.code, caught.value.reconnect) == (4003, False)
+                early = await anext(second.outcomes())
+                assert early.translation().text_translated == "HELLO"
+            assert first.state == "closed"
+        assert len([link for link in world.network.links if link.label == "client"]) == 2
+
+
+async def test_a_late_hello_of_our_own_is_no_other_process(autojump_clock: MockClock) -> None:
+    """A hello that was slow on its way replaces us, and the session goes on all the same."""
+    slow = LinkPlan(faults=(Fault("stall", "to_server", offset=200, duration=4.0),))
+    async with scheduler_world(ScriptedRunner()) as world:
+        config = ClientConfig(welcome_timeout=2.0)
+        async with session_on(world.network, LinkPlan(), slow, config=config) as session:
+            assert await ask(session) == "HELLO"
+            world.link_of("client").reset()
+            await trio.sleep(10)
+            assert world.network.strikes["stall"] == 1
+            assert session.state == "open"
+            assert await ask(session) == "HELLO"
+        clients = [link for link in world.network.links if link.label == "client"]
+        assert len(clients) == 4  # the first, the slow one, its successor, and after being replaced
+
+
+async def test_a_restarted_scheduler_gets_what_is_open(autojump_clock: MockClock) -> None:
+    """When a scheduler drains and another takes its place, the utterance still comes back."""
+    async with (
+        scheduler_world(ScriptedRunner(seconds=60), drain_timeout=5.0) as world,
+        session_on(world.network) as session,
+    ):
+        submission = session.submit(b"hello", audio_format="pcm16")
+        await until(lambda: submission.job_id is not None)
+        world.shutdown.request()
+        await until(lambda: not world.network.listeners)
+        await world.start()
+        assert session.session_id is not None
+        world.add_node(ScriptedRunner())
+        assert (await submission.result()).text_translated == "HELLO"
+
+
+# -- the block -----------------------------------------------------------------------------
+
+
+async def test_an_error_of_the_block_comes_out_as_it_is(autojump_clock: MockClock) -> None:
+    """No exception group is put around what the user's own code raises."""
+    async with scheduler_world() as world:
+        with pytest.raises(ZeroDivisionError):
+            async with session_on(world.network):
+                1 / 0  # noqa: B018  # it is the error that counts
+
+
+async def test_cancelling_the_block_leaves_nothing(autojump_clock: MockClock) -> None:
+    """Also when it is cancelled, the session is closed and no task remains."""
+    async with scheduler_world() as world:
+        before = trio.lowlevel.current_statistics().tasks_living
+        with trio.move_on_after(1):
+            async with session_on(world.network):
+                await trio.sleep_forever()
+        await until(lambda: world.sessions == [])
+        await until(lambda: trio.lowlevel.current_statistics().tasks_living <= before)
+
+
+@pytest.mark.parametrize("url", ["http://here", "here:5010", "ws://", "ws://here:port"])
+async def test_an_address_that_is_none_is_refused(url: str) -> None:
+    """A mistake in the address is found before anything is dialled."""
+    with pytest.raises(ConfigError, match="is no address"):
+        async with connect(url, src_lang="en", tgt_lang="es"):
+            pass
+
+
+# -- dialling, against a scheduler that is scripted ------------------------------------------
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1011, 1013, 4000, 4001, 4002, 4004, 4499])
+async def test_after_most_ends_the_next_connection_is_made(
+    code: int, autojump_clock: MockClock
+) -> None:
+    """Codes that allow it are followed by the next try, and the session is resumed."""
+    async with scripted() as (network, scheduler), session_on(network) as session:
+        caller = await scheduler.caller()
+        await caller.welcome()
+        await until(lambda: session.state == "open")
+        await caller.close(code, "goodbye")
+        caller = await scheduler.caller()
+        hello = await caller.hear(wire.SessionInit)
+        assert hello.resume is not None
+        assert session.state == "resuming"
+        assert session.detail == f"goodbye [{code}], next try in 0.2 s"
+
+
+@pytest.mark.parametrize("code", [1008, 4003, 4500, 4501, 4999])
+async def test_some_ends_are_final(code: int, autojump_clock: MockClock) -> None:
+    """After a code that forbids it nobody dials; whoever waits gets the code and the reason."""
+    async with scripted() as (network, scheduler), session_on(network) as session:
+        submission = session.submit(b"hello")
+        caller = await scheduler.caller()
+        await caller.welcome()
+        await until(lambda: session.state == "open")
+        await caller.close(code, "never again")
+        with pytest.raises(ConnectionLost) as caught:
+            await submission.result()
+        assert (caught.value.code, caught.value.reconnect) == (code, False)
+        assert session.state == "closed"
+        await trio.sleep(100)
+        assert scheduler.calls == 1
+
+
+async def test_only_a_connection_that_lasted_makes_pauses_short_again(
+    autojump_clock: MockClock,
+) -> None:
+    """A scheduler that welcomes everybody and dies at once is met with ever longer pauses."""
+    config = ClientConfig(backoff_first=0.5, backoff_max=4.0, healthy_after=5.0)
+    async with scripted() as (network, scheduler):
+        async with session_on(network, config=config, draw=lambda: 1.0):
+            ended = list[float]()
+            pauses = list[float]()
+            for lasting in (0, 0, 0, 0, 6, 0):
+                caller = await scheduler.caller()
+                if ended:
+                    pauses.append(caller.at - ended[-1])
+                await caller.welcome()
+                await trio.sleep(lasting)
+                await caller.close(1011)
+                ended.append(trio.current_time())
+            caller = await scheduler.caller()
+            pauses.append(caller.at - ended[-1])
+        assert [round(pause * 2) / 2 for pause in pauses] == [0.5, 1.0, 2.0, 4.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("draw", [0.125, 0.5, 1.0])
+async def test_pauses_have_full_jitter(draw: float, autojump_clock: MockClock) -> None:
+    """Each pause is drawn between nothing and its ceiling, from the first retry on."""
+    tries = list[float]()
+
+    async def refuse() -> trio.abc.Stream:
+        tries.append(trio.current_time())
+        await trio.lowlevel.checkpoint()
+        raise ConnectionLost(None, "nobody there")
+
+    with trio.move_on_after(60):
+        async with connect(
+            "ws://here", src_lang="en", tgt_lang="es", open_stream=refuse, draw=lambda: draw,
+            config=ClientConfig(backoff_first=0.5, backoff_max=2.0),
+        ):  # fmt: skip
+            await until(lambda: len(tries) == 6)
+    assert [b - a for a, b in pairwise(tries)] == [draw * c for c in (0.5, 1.0, 2.0, 2.0, 2.0)]
+
+
+async def test_a_welcome_that_does_not_come_is_not_awaited_for_ever(
+    autojump_clock: MockClock,
+) -> None:
+    """A scheduler that takes the hello and says nothing is left within the welcome's time."""
+    config = ClientConfig(welcome_timeout=2.0)
+    async with scripted() as (network, scheduler), session_on(network, config=config) as session:
+        first = await scheduler.caller()
+        await first.hear(wire.SessionInit)
+        second = await scheduler.caller()
+        assert 2.0 <= second.at - first.at <= 2.5
+        await second.welcome()
+        await until(lambda: session.state == "open")
+        assert first.code == 4000
+
+
+# -- a scheduler that goes away --------------------------------------------------------------
+
+
+def going(after_ms: int) -> wire.GoingAway:
+    return wire.GoingAway(reason="restart", time_left_ms=30_000, reconnect_after_ms=after_ms)
+
+
+async def opened(caller: Caller, session: Session) -> None:
+    await caller.welcome()
+    await until(lambda: session.state == "open")
+
+
+async def test_a_scheduler_that_goes_away_is_left_when_the_next_one_has_answered(
+    autojump_clock: MockClock,
+) -> None:
+    """At the moment it told, and without a time in which there is no connection."""
+    heard = list[Event]()
+    async with (
+        scripted() as (network, scheduler),
+        trio.open_nursery() as nursery,
+        session_on(network, draw=lambda: 0.0) as session,
+    ):
+        nursery.start_soon(collect, session.events(), heard)
+        submission = session.submit(b"hello")
+        old = await scheduler.caller()
+        await opened(old, session)
+        await old.hear(wire.Utterance)
+        told_at = trio.current_time()
+        await old.say(going(3000))
+        new = await scheduler.caller()
+        assert 3.0 <= new.at - told_at < 3.125
+        hello = await new.hear(wire.SessionInit)
+        assert hello.resume == Resume(session_id="s-1", resume_token=TOKEN, last_seq=0)
+        await old.say(outcome(0, 1))  # the old connection is good until the new one is
+        assert (await submission.result()).text_translated == "hola"
+        assert (await old.hear(wire.ResultAck)).seq == 1
+        await new.say(outcome(0, 1))
+        assert not old.over.is_set()
+        await new.say(welcome(resumed=True))
+        await old.over.wait()
+        assert old.code == 1000
+        await new.say(outcome(0, 1))
+        assert (await new.hear(wire.ResultAck)).seq == 1
+    states = [event.state for event in heard if isinstance(event, StateChanged)]
+    assert list(dict.fromkeys(states)) == ["connecting", "open", "closed"]
+    assert going(3000) in heard
+
+
+async def test_a_replacement_of_our_own_is_no_reason_to_stop(autojump_clock: MockClock) -> None:
+    """A scheduler that closes the old connection because of the new one ends nothing else."""
+    async with scripted() as (network, scheduler), session_on(network) as session:
+        old = await scheduler.caller()
+        await opened(old, session)
+        await old.say(going(0))
+        new = await scheduler.caller()
+        await new.hear(wire.SessionInit)
+        await old.close(4003, "replaced")
+        await until(lambda: session.state == "resuming")
+        await new.say(welcome(resumed=True))
+        await until(lambda: session.state == "open")
+        assert session.detail == "resumed"
+
+
+async def test_while_nobody_else_is_there_the_old_one_is_kept(autojump_clock: MockClock) -> None:
+    """Until its end the old connection serves, and the next one is tried again and again."""
+    async with scripted() as (network, scheduler), session_on(network) as session:
+        old = await scheduler.caller()
+        await opened(old, session)
+        network.refusing.add("server")
+        await old.say(going(1000))
+        await trio.sleep(20)
+        assert session.state == "open"
+        assert session.detail.startswith("no scheduler listening, next try in ")
+        submission = session.submit(b"hello")
+        await old.hear(wire.Utterance)
+        await old.say(outcome(0, 1))
+        assert (await submission.result()).text_translated == "hola"
+        await old.close(1001)
+        await until(lambda: session.state == "resuming")
+        network.refusing.clear()
+        new = await scheduler.caller()
+        await new.welcome()
+        await until(lambda: session.state == "open")
+
+
+async def test_the_old_scheduler_is_told_that_the_next_one_began_anew(
+    autojump_clock: MockClock,
+) -> None:
+    """If the next one does not know the session, it gets the work, and the old one stops it."""
+    async with scripted() as (network, scheduler), session_on(network) as session:
+        session.submit(b"hello")
+        old = await scheduler.caller()
+        await opened(old, session)
+        await old.accept(await old.hear(wire.Utterance))
+        await old.say(going(0))
+        new = await scheduler.caller()
+        await new.welcome(session_id="s-2", resumed=False, recovered=False)
+        assert (await new.hear(wire.Utterance)).session_id == "s-2"
+        closing = await old.hear(wire.SessionClose)
+        assert closing.session_id == "s-1"
+        await old.over.wait()
+
+
+async def test_nobody_dials_in_a_circle(autojump_clock: MockClock) -> None:
+    """Schedulers that send the client away at once are met with ever longer pauses."""
+    async with scripted() as (network, scheduler), session_on(network, draw=lambda: 1.0):
+        with trio.move_on_after(30):
+            while True:
+                caller = await scheduler.caller()
+                await caller.welcome()
+                with contextlib.suppress(Exception):
+                    await caller.say(going(0))
+        assert scheduler.calls <= 8  # 0.5 + 1 + 2 + 4 + 8 + 16 s
