@@ -4,8 +4,9 @@ import { duration, keep } from "../lib/dom.js";
 import { Feed } from "./feed.js";
 import { followAddress, refresh } from "./job.js";
 import * as panels from "./panels.js";
+import { rank } from "./words.js";
 
-const JOBS_SHOWN = 50;
+const SHOWN_MAX = 50; // of each list
 
 const $ = (selector) => document.querySelector(selector);
 const feed = new Feed();
@@ -34,10 +35,12 @@ function draw() {
   const pending = jobs.filter((job) => job.state === "pending").reverse();
   $("#draining").hidden = !feed.stats.draining;
   list("#figures", panels.figures(feed.stats), (figure) => figure.name, panels.figure);
-  list("#nodes", [...nodes.values()], (node) => node.node_id, panels.node, "#no-nodes");
+  list("#nodes", troubledFirst([...nodes.values()]), (node) => node.node_id, panels.node, "#no-nodes");
   list("#sessions", connectedFirst([...sessions.values()]), (session) => session.session_id, panels.session, "#no-sessions");
-  list("#job-rows", jobs.slice(0, JOBS_SHOWN), (job) => job.job_id, panels.jobRow, "#no-jobs");
-  list("#waiting", pending.slice(0, JOBS_SHOWN), (job) => job.job_id, panels.waiting);
+  list("#job-rows", jobs, (job) => job.job_id, panels.jobRow, "#no-jobs");
+  list("#waiting", pending, (job) => job.job_id, panels.waiting);
+  $("#more-nodes").textContent = more(feed.stats.nodes.total);
+  $("#more-sessions").textContent = more(feed.stats.sessions.total);
   $("#waiting-panel").hidden = pending.length === 0;
   $("#jobs").hidden = jobs.length === 0;
   $("#sessions").hidden = sessions.size === 0;
@@ -45,12 +48,15 @@ function draw() {
 }
 
 function list(selector, rows, key, make, nothing) {
-  keep($(selector), rows, key, make);
+  keep($(selector), rows.slice(0, SHOWN_MAX), key, make);
   if (nothing) $(nothing).hidden = rows.length > 0;
 }
 
-const connectedFirst = (sessions) =>
-  sessions.sort((a, b) => b.connected - a.connected || b.joined_at_ms - a.joined_at_ms).slice(0, JOBS_SHOWN);
+const more = (total) => (total > SHOWN_MAX ? `and ${total - SHOWN_MAX} more` : "");
+
+const connectedFirst = (sessions) => sessions.sort((a, b) => b.connected - a.connected || b.joined_at_ms - a.joined_at_ms);
+
+const troubledFirst = (nodes) => nodes.sort((a, b) => rank(a) - rank(b) || a.joined_at_ms - b.joined_at_ms);
 
 /** The time that is left: it passes without any news from the scheduler. */
 function count() {

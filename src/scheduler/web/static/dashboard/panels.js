@@ -67,13 +67,19 @@ function pips({ slots, slots_free }) {
 }
 
 function service({ type, ready, reason }, { hears, speaks, pairs }) {
-  const detail = { asr: hears?.join(", "), tts: speaks && few(speaks), nmt: pairs.length ? few(pairs.map((pair) => pair.replace("-", "→"))) : null }[type];
+  const detail = { asr: hears?.join(", "), tts: speaks && few(neededFirst(speaks, pairs)), nmt: pairs.length ? few(pairs.map((pair) => pair.replace("-", "→"))) : null }[type];
   return h(
     "li",
     { class: ready ? "ready" : "unready" },
     h("span", {}, TYPES[type] ?? type),
     h("span", {}, ready ? detail || "ready" : `not ready${reason ? `: ${reason}` : ""}`),
   );
+}
+
+// A voice for everything says little; those that a translation can reach say more.
+function neededFirst(speaks, pairs) {
+  const needed = new Set(pairs.map((pair) => pair.split("-")[1]));
+  return [...speaks.filter((tag) => needed.has(tag)), ...speaks.filter((tag) => !needed.has(tag))];
 }
 
 const few = (items) => (items.length > 5 ? `${items.slice(0, 4).join(", ")} and ${items.length - 4} more` : items.join(", "));

@@ -48,6 +48,9 @@ export function nodeState(node) {
   return node.slots_free ? ["good", "Ready"] : ["busy", "Busy"];
 }
 
+/** What needs somebody's attention comes first. */
+export const rank = (node) => ({ bad: 0, warn: 1 })[nodeState(node)[0]] ?? 2;
+
 /** The end of a long id is what tells it from others. */
 export const short = (id) => (id.length > 14 ? `${id.slice(0, id.indexOf("-") + 1)}…${id.slice(-6)}` : id);
 
