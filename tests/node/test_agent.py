@@ -240,8 +240,10 @@ async def test_a_kept_result_is_in_flight_on_the_next_connection(
     async with node_at_work(runner) as world:
         line = await world.registered()
         line.say(assignment("job-1"))
-        line.say(assignment("job-2", 3))
         kept = await line.hear(wire.JobResult)
+        line.say(assignment("job-2", 3))
+        await line.hear(wire.JobAck)
+        await line.hear(wire.JobAck)
         world.link.reset()
         line, hello = await world.line()
         assert set(hello.in_flight or ()) == {

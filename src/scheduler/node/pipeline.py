@@ -8,13 +8,14 @@ import attrs
 import trio
 
 from scheduler.errors import Code, StageFailed
-from scheduler.node.agent import Done
 from scheduler.node.audio import Audio, decode_audio
+from scheduler.node.jobs import Done
 from scheduler.node.services import Services, Span
 from scheduler.wire.common import Pipeline
 from scheduler.wire.node import JobAssign
 
 AUDIO_FORMAT = "wav"
+PADDING_MS_MAX = 1_000
 
 
 @attrs.define
@@ -104,6 +105,8 @@ async def _recognise(services: Services, job: JobAssign, language: str) -> str:
     audio = await trio.to_thread.run_sync(
         decode_audio, job.audio, job.audio_format, job.sample_rate
     )
+    if job.padding_ms is not None:
+        audio = audio.padded(max(0, min(job.padding_ms, PADDING_MS_MAX)))
     spans = await services.detector.detect(audio)
     if not spans:
         return ""
@@ -118,5 +121,7 @@ def speech_of(audio: Audio, spans: tuple[Span, ...]) -> Audio:
 async def _translate(services: Services, heard: str, src: str, tgt: str) -> str:
     if src == tgt:
         return heard
-    repaired = await services.repairer.repair(heard, src)
-    return await services.translator.translate(repaired, (src, tgt))
+    text = heard
+    if services.repairer.fault is None:  # a translation of unrepaired words is still one
+        text = await services.repairer.repair(heard, src)
+    return await services.translator.translate(text, (src, tgt))

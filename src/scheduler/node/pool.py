@@ -7,7 +7,7 @@ answer that comes late could be taken for the next one's. The next caller gets a
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import trio
@@ -26,9 +26,10 @@ class _ChildGone(Exception):
 
 
 class Worker:
-    """One child process; starts when first called. Not for two callers at once."""
+    """One child process, or none. Not for two callers at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+        self._command = command
         self._process: trio.Process | None = None
 
     @property
@@ -42,19 +43,17 @@ class Worker:
         return self._process.pid if self._process is not None else None
 
     async def start(self) -> None:
-        """Start the child unless it lives, and wait until its engines are loaded.
+        """Start a child in the place of a dead one, and wait until its engines are loaded.
 
         Raises :class:`~scheduler.errors.EngineUnavailable`. Cancelling leaves no child.
         """
-        if self.alive:
-            return
         await self.stop()
         loaded = False
         try:
             with trio.fail_after(START_TIMEOUT_SECONDS):
                 # A session of its own: Ctrl-C in a terminal is for the node, which drains.
                 self._process = await trio.lowlevel.open_process(
-                    COMMAND,
+                    self._command,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     start_new_session=True,
@@ -73,25 +72,25 @@ class Worker:
             raise EngineUnavailable(answer[1:].decode(errors="replace"), EXTRA_HINT)
 
     async def call(self, name: bytes, payload: bytes) -> bytes:
-        """One request. Ended in any way but by an answer, it ends the child too.
+        """One request. Ended in any way but by a result, it ends the child too.
 
-        Raises ``_ChildGone``, ``EngineUnavailable``, or ``ValueError`` for a refusal.
+        An engine that has raised an error may be left half way through its work.
+        Raises ``_ChildGone``, or ``ValueError`` with the engine's error.
         """
-        await self.start()
         assert self._process is not None
         assert self._process.stdin is not None
-        answered = False
+        done = False
         try:
             await self._process.stdin.send_all(frame(name + payload))
             answer = await self._read()
-            answered = True
+            if answer[:1] != GOOD:
+                raise ValueError(answer[1:].decode(errors="replace"))
+            done = True
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise _ChildGone("the engine's process ended") from None
         finally:
-            if not answered:
+            if not done:
                 await self.stop()
-        if answer[:1] != GOOD:
-            raise ValueError(answer[1:].decode(errors="replace"))
         return answer[1:]
 
     async def stop(self) -> None:
@@ -131,10 +130,13 @@ class Pool:
     """
 
     def __init__(
-        self, slots: int, precondition: Callable[[], EngineUnavailable | None] = lambda: None
+        self,
+        slots: int,
+        precondition: Callable[[], EngineUnavailable | None] = lambda: None,
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self._precondition = precondition
-        self._idle = [Worker() for _ in range(slots)]
+        self._idle = [Worker(command) for _ in range(slots)]
         self._free = trio.Semaphore(slots)
         self.workers = tuple(self._idle)
         self.fault: EngineUnavailable | None = EngineUnavailable("not started yet", EXTRA_HINT)
@@ -180,6 +182,8 @@ class Pool:
                     return
 
     async def _start(self, worker: Worker) -> None:
+        if worker.alive:
+            return
         try:
             if (fault := self._precondition()) is not None:
                 raise fault

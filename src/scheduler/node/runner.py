@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import structlog
 import trio
 
 from scheduler.errors import EngineUnavailable
-from scheduler.node.agent import Description, Done
-from scheduler.node.engines import discover
+from scheduler.node.engines.embedded import discover
+from scheduler.node.jobs import Description, Done
 from scheduler.node.pipeline import translate_utterance
 from scheduler.node.services import Engine, Services
 from scheduler.wire.common import (
@@ -20,13 +21,15 @@ from scheduler.wire.common import (
 )
 from scheduler.wire.node import JobAssign
 
+log = structlog.get_logger()
+
 KINDS: tuple[ServiceType, ...] = ("asr", "nmt", "tts")
 PROBE_INTERVAL_SECONDS = 5.0
 """How soon an engine that was killed, removed or installed is noticed when nobody calls it."""
 
 
 class EngineRunner:
-    """Implements :class:`scheduler.node.agent.Runner`. Made by :func:`open_runner`."""
+    """Implements :class:`scheduler.node.jobs.Runner`. Made by :func:`open_runner`."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -56,7 +59,7 @@ class EngineRunner:
         )
 
     async def run(self, job: JobAssign, on_stage: Callable[[str], None]) -> Done:
-        """See :class:`scheduler.node.agent.Runner`."""
+        """See :class:`scheduler.node.jobs.Runner`."""
         return await translate_utterance(self._services, job, on_stage)
 
     async def probe_for_ever(self) -> None:
@@ -64,7 +67,10 @@ class EngineRunner:
         while True:
             await trio.sleep(PROBE_INTERVAL_SECONDS)
             for engine in self._services.all:
-                await engine.probe()
+                try:
+                    await engine.probe()
+                except Exception:
+                    log.exception("probe_fault", service_id=engine.service_id)
 
 
 @asynccontextmanager
@@ -105,22 +111,25 @@ def _installed(engine: Engine, kind: ServiceType) -> InstalledService:
 
 
 def _pairs(services: Services) -> tuple[LanguagePair, ...]:
-    """The directions that can be done from speech to speech, translation included."""
-    if services.translator.fault is not None:
+    """The directions that can be done from speech: the translator's, from what can be heard."""
+    heard, translator = services.recognizer, services.translator
+    if heard.fault is not None or translator.fault is not None:
         return ()
-    return tuple(LanguagePair(src=src, tgt=tgt) for src, tgt in sorted(services.translator.pairs))
+    known = sorted(pair for pair in translator.pairs if pair[0] in heard.languages)
+    return tuple(LanguagePair(src=src, tgt=tgt) for src, tgt in known)
 
 
 def _nmt(services: Services) -> tuple[NmtCapability, ...]:
-    pairs = _pairs(services)
-    if not pairs:
+    """Every direction of the translator, also those that no recogniser here leads to."""
+    translator = services.translator
+    if translator.fault is not None:
         return ()
-    languages = sorted({pair.src for pair in pairs} | {pair.tgt for pair in pairs})
+    pairs = sorted(translator.pairs)
     return (
         NmtCapability(
-            model_id=services.translator.service_id,
-            languages=tuple(languages),
+            model_id=translator.service_id,
+            languages=tuple(sorted({language for pair in pairs for language in pair})),
             rule="specific_pairs",
-            supported_pairs=pairs,
+            supported_pairs=tuple(LanguagePair(src=src, tgt=tgt) for src, tgt in pairs),
         ),
     )

@@ -37,15 +37,18 @@ def load() -> dict[bytes, Engine]:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO, engines: dict[bytes, Engine]) -> None:
-    """Answer requests one by one until they end."""
+    """Answer requests one by one until they end, or nobody wants the answers any more."""
     while len(head := requests.read(FRAME.size)) == FRAME.size:
         request = requests.read(FRAME.unpack(head)[0])
         try:
             answer = GOOD + engines[request[:1]](request[1:])
         except Exception as error:  # noqa: BLE001  # whatever an engine raises is the answer
             answer = BAD + f"{type(error).__name__}: {error}".encode()
-        answers.write(frame(answer))
-        answers.flush()
+        try:
+            answers.write(frame(answer))
+            answers.flush()
+        except BrokenPipeError:
+            return
 
 
 def main() -> int:

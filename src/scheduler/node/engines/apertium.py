@@ -45,6 +45,7 @@ LANGUAGES = {
 
 _SPECIAL = re.compile(r"([\\\[\]{}^$/@<>])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")
+_TILDE = "[~]"
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -83,9 +84,11 @@ def discover_pairs(modes: Path = MODES) -> dict[Pair, list[list[str]]]:
 def to_stream(text: str, number: int) -> bytes:
     """One text in the stream format, with an end to its sentence, its number, and the flush.
 
-    What is in brackets passes through all programs untouched: the number comes back.
+    What is in brackets passes through all programs untouched: the number comes back, and so
+    does a tilde, which the last program would swallow even when it is escaped.
     """
-    return (_SPECIAL.sub(r"\\\1", text) + f"{_full_stop(text)}[{number}]\0").encode()
+    escaped = _SPECIAL.sub(r"\\\1", text).replace("~", _TILDE)
+    return f"{escaped}{_full_stop(text)}[{number}]\0".encode()
 
 
 def from_stream(answer: bytes, text: str, number: int) -> str:
@@ -97,7 +100,7 @@ def from_stream(answer: bytes, text: str, number: int) -> str:
     said, mark, rest = answer.decode(errors="replace").partition(f"[{number}]")
     if not mark or rest.strip(" ") != "\0":
         raise ValueError("the answer is not whole; a program of the pipeline ended")
-    said = _ESCAPED.sub(r"\1", said)
+    said = _ESCAPED.sub(r"\1", said.replace(_TILDE, "~"))
     if _full_stop(text):
         said = said.rstrip().removesuffix(".")
     return re.sub(r" {2,}", " ", said).strip()
@@ -219,7 +222,8 @@ class Apertium:
 
     async def probe(self) -> None:
         """Look which pairs are installed now."""
-        self._commands = discover_pairs(self._modes)
+        # In a thread: with many pairs these are thousands of looks at the file system.
+        self._commands = await trio.to_thread.run_sync(discover_pairs, self._modes)
         self.fault = None
         if not self._commands:
             reason = "no language pair" if shutil.which("lt-proc") else "not installed"

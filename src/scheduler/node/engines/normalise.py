@@ -6,7 +6,7 @@ from scheduler.errors import EngineUnavailable
 from scheduler.node.installed import missing_modules, version_of
 from scheduler.wire.common import ServiceType
 
-NUMBER_LANGUAGES = frozenset({"ca", "de", "en", "es", "fr", "it", "nl", "pt"})
+NUMBER_LANGUAGES = frozenset({"de", "en", "es", "fr", "it", "nl", "pt"})
 """What text2num knows."""
 
 PLEASE = {"ca": "si us plau", "eo": "bonvolu", "es": "por favor", "gl": "por favor"}
