@@ -22,6 +22,7 @@ from scheduler.server.serve import Shutdown, serve
 
 AT_ONCE = LinkPlan(latency=0.0)
 Message = dict[str, Any]
+PATIENCE_S = 3600.0
 CAPABILITIES = [{"type": kind, "ready": True} for kind in ("asr", "nmt", "tts")]
 
 
@@ -268,9 +269,16 @@ class House:
 
 @contextlib.asynccontextmanager
 async def house(**settings: Any) -> AsyncIterator[House]:
-    """A scheduler for the length of the block; leaving the block kills it and its peers."""
+    """A scheduler for the length of the block; leaving the block kills it and its peers.
+
+    A block that waits for what never comes fails after ``PATIENCE_S`` of virtual time: heartbeats
+    would keep it going for ever.
+    """
     async with trio.open_nursery() as nursery:
+        nursery.cancel_scope.deadline = trio.current_time() + PATIENCE_S
         here = House(Config(**settings), nursery)
         here.shell = await nursery.start(here.serve)
         yield here
         nursery.cancel_scope.cancel()
+        return
+    raise AssertionError(f"not done after {PATIENCE_S} s")
