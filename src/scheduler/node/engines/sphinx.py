@@ -25,6 +25,8 @@ def load_decoder() -> Callable[[bytes], bytes]:
     decoder = Decoder(loglevel="FATAL", maxhmmpf=ACTIVE_HMMS_MAX)
 
     def recognise(pcm: bytes) -> bytes:
+        if not pcm:  # the library raises IndexError
+            return b""
         decoder.start_utt()
         try:
             # The whole at once: the level is then normalised over this utterance alone, and
