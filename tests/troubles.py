@@ -344,9 +344,9 @@ def closed() -> Explained:
     return stage.explained()
 
 
-def frozen_client() -> Stage:
-    """A person whose device froze at 18.9 s; the result is written at 31.2 s."""
-    stage = Stage()
+def frozen_client(**settings: Any) -> Stage:
+    """A person whose device froze at 18 s and was pinged at 28 s; the result comes at 29.75 s."""
+    stage = Stage(**settings)
     machine, node_id = stage.join_node()
     stage.advance(1)
     stage.submit()
@@ -385,10 +385,19 @@ def frozen_and_thawed() -> Explained:
 
 @trouble
 def frozen_for_good() -> Explained:
-    stage = frozen_client()
+    stage = frozen_client(session_retention=120, outcome_retention=600)
     stage.advance(3)
     stage.lose(stage.person, Close.KEEPALIVE_TIMEOUT, SignsOfLife(18, 28))
-    stage.advance(600)
+    stage.advance(120)
+    return stage.explained()
+
+
+@trouble
+def too_old() -> Explained:
+    stage = frozen_client(outcome_retention=120)
+    stage.advance(3)
+    stage.lose(stage.person, Close.KEEPALIVE_TIMEOUT, SignsOfLife(18, 28))
+    stage.advance(120)
     return stage.explained()
 
 

@@ -170,6 +170,9 @@ class Config:
     feed_jobs_max: Count = _setting(200, "Newest jobs shown in the feed.")
 
     # -- bounds -----------------------------------------------------------------
+    metrics_pairs_max: Count = _setting(
+        16, "Language pairs with metrics of their own; further ones are counted as 'other'."
+    )
     connections_max: Count = _setting(20_000, "Connections of all kinds at one time.")
     sessions_max: Count = _setting(12_000, "Sessions at one time, resumable ones included.")
     nodes_max: Count = _setting(10_000, "Registered nodes at one time.")

@@ -70,7 +70,7 @@ def written(step: Step, session: Session, seq: int, signs: SignsOfLife | None = 
             Move.WRITE, step.now, "scheduler", connection=session.connection, seq=seq,
             heard_at=signs and signs.heard_at, unanswered_since=signs and signs.unanswered_since,
         )  # fmt: skip
-        step.note("written", job, seq=seq, connection=session.connection)
+        step.note("written", job, seq=seq, connection=session.connection, need=job.need.text)
     if not session.receipts:
         retention.let_go(step, session, owed)
     elif session.receipt_by is None:
@@ -97,7 +97,10 @@ def acknowledged(step: Step, session: Session, seq: int) -> bool:
         job = step.state.jobs.get(owed.job_id)
         if job is not None and not owed.dropped:
             job.move(Move.ACKNOWLEDGE, step.now, session.session_id, seq=owed.seq)
-            step.note("delivered", job, seq=owed.seq, seconds=round(step.now - job.accepted_at, 3))
+            step.note(
+                "delivered", job, seq=owed.seq, seconds=round(step.now - job.accepted_at, 3),
+                need=job.need.text, attempts=len(job.attempts),
+            )  # fmt: skip
     receipts.unexpect(step, session)
     if session.connection is not None and any(owed.told for owed in session.owed.values()):
         receipts.expect(step, session)

@@ -1,5 +1,7 @@
 """Giving jobs to nodes, taking them back, and settling them once and for all."""
 
+import attrs
+
 from scheduler.core import delivery, quarantine, waiting
 from scheduler.core.assignment import assignment, dispatched_timeout
 from scheduler.core.job import Attempt, Job, Outcome, OutcomeKind
@@ -70,7 +72,10 @@ def _assign(step: Step, job: Job, node: Node) -> None:
     step.remember(session, attempted)
     session.affine_node = node.node_id
     step.send(node.connection, assignment(step, job, attempt.number))
-    step.note("assigned", job, attempt=attempt.number, node_id=node.node_id)
+    first = {"waited": round(step.now - job.accepted_at, 3)} if attempt.number == 1 else {}
+    step.note(
+        "assigned", job, attempt=attempt.number, node_id=node.node_id, need=job.need.text, **first
+    )
     delivery.tell(step, session, job, "DISPATCHED")
 
 
@@ -202,13 +207,25 @@ def finish(
     step.state.settled.append(job)
     step.note(
         "settled", job, outcome=str(kind), code=code, attempts=len(job.attempts),
-        seconds=round(step.now - job.accepted_at, 3),
+        seconds=round(step.now - job.accepted_at, 3), need=job.need.text, **_running_times(job),
     )  # fmt: skip
     session = step.state.sessions[job.session_id]
     delivery.remember_outcome(step, session, job)
     delivery.release(step, session)
     if node is not None:
         fill(step, node)
+
+
+def _running_times(job: Job) -> dict[str, float | int]:
+    """How long it ran, in seconds from its first assignment, and what its stages took."""
+    times: dict[str, float | int] = {}
+    if job.attempts and job.settled_at is not None:
+        times["ran"] = round(job.settled_at - job.attempts[0].assigned_at, 3)
+    message = job.outcome and job.outcome.message
+    if isinstance(message, TranslationResult) and message.service_timings is not None:
+        stages = attrs.asdict(message.service_timings)
+        times |= {name: ms for name, ms in stages.items() if ms is not None}
+    return times
 
 
 def place_again(step: Step, job: Job) -> None:

@@ -61,6 +61,31 @@ class Snapshot:
             "draining": state.draining,
         }
 
+    def load(self) -> dict[str, Any]:
+        """The few numbers that are measured all the time; costs nothing per settled job.
+
+        ``waiting`` and ``running`` count jobs by need, where there are any.
+        """
+        state = self._state
+        waiting: Counter[str] = Counter()
+        for need, queue in state.waiting.items():
+            waiting[need.text] += len(queue)
+        on_nodes = (job_id for node in state.nodes.values() for job_id in node.running)
+        running = Counter(state.jobs[job_id].need.text for job_id in on_nodes)
+        connected = sum(s.connection is not None for s in state.sessions.values())
+        return {
+            "connected": connected,
+            "resumable": len(state.sessions) - connected,
+            "nodes": dict(Counter(node.status for node in state.nodes.values())),
+            "slots": sum(node.slots for node in state.nodes.values()),
+            "slots_free": sum(node.free for node in state.nodes.values()),
+            "waiting": dict(waiting),
+            "running": dict(running),
+            "owed_outcomes": sum(len(s.owed) for s in state.sessions.values()),
+            "owed_bytes": state.owed_bytes,
+            "draining": state.draining,
+        }
+
     def nodes(self, need: Need | None = None) -> list[dict[str, Any]]:
         """Every registered node, what it can do and why it may not be used.
 

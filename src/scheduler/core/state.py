@@ -164,7 +164,8 @@ class Step:
         """Record a fact: counted, and written into the job's story if it names a job."""
         self.state.counts[fact] += 1
         if job is not None:
-            detail = {"session_id": job.session_id, "job_id": job.job_id, **detail}
+            ids = {"session_id": job.session_id, "job_id": job.job_id, "trace_id": job.trace_id}
+            detail = {**ids, **detail}
         self.effects.append(Note(fact, detail))
 
     def stale(self, what: str, job: Job | None, /, **detail: Any) -> None:

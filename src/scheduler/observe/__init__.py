@@ -6,5 +6,7 @@ engine notes:
 
 * ``timeline``: the story as lines with offsets;
 * ``verdict``: what became of a job and why, in one or two sentences and a word;
-* ``trace``: both, for everything that is known under one id.
+* ``trace``: both, for everything that is known under one id;
+* ``metrics``: numbers for Prometheus, with labels that are bounded (``labels``);
+* ``routes``: what of it HTTP can ask for.
 """

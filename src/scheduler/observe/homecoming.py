@@ -104,6 +104,9 @@ def _expired(job: View, noun: str) -> Homecoming:
     assert line is not None
     at = offset(job, line["at_ms"])
     text = _write(job, noun)[0] if last(job, "written") else f"{noun} was never written"
+    if line["why"] == "age":
+        text += f"; it was given up at {at}, when it had been kept for as long as promised"
+        return Homecoming("GAP", f"{text}, and a gap takes its place")
     if line["why"] == "retention":
         text += f"; it was given up at {at}, since no more may be kept for a session"
         return Homecoming("GAP", f"{text}, and a gap takes its place")

@@ -1,4 +1,4 @@
-"""What HTTP can ask of the record: the traces, and who could take a job of a pair now.
+"""What HTTP can ask of the record: traces, metrics, and who could take a job of a pair now.
 
 Session ids stand in these answers in full, as they do under ``/api/v1/sessions``. Knowing one
 lets nobody act for the session: a message is heard only on the session's own connection, and
@@ -8,19 +8,20 @@ a connection becomes that only with the resume token, which no view has.
 from collections.abc import Callable
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from scheduler.core.placement import Need
 from scheduler.core.snapshot import Snapshot
+from scheduler.observe.metrics import CONTENT_TYPE, Metrics
 from scheduler.observe.trace import explain
 
 NO_STORE = {"cache-control": "no-store"}
 WHOLE_WAY = frozenset({"asr", "nmt", "tts"})
 
 
-def record_routes(snapshot: Callable[[], Snapshot]) -> list[Route]:
-    """``/api/v1/traces/{id}`` and ``/api/v1/placement?from=en&to=es``."""
+def record_routes(snapshot: Callable[[], Snapshot], metrics: Metrics) -> list[Route]:
+    """``/api/v1/traces/{id}``, ``/api/v1/placement?from=en&to=es`` and ``/metrics``."""
 
     async def trace(request: Request) -> JSONResponse:
         found = snapshot().trace(request.path_params["name"])
@@ -38,4 +39,11 @@ def record_routes(snapshot: Callable[[], Snapshot]) -> list[Route]:
         view = {"need": need.text, "nodes": seen.nodes(need), "facts": seen.stats()["facts"]}
         return JSONResponse(view, headers=NO_STORE)
 
-    return [Route("/api/v1/traces/{name}", trace), Route("/api/v1/placement", placement)]
+    async def scrape(_: Request) -> Response:
+        return Response(metrics.exposition(), headers=NO_STORE, media_type=CONTENT_TYPE)
+
+    return [
+        Route("/api/v1/traces/{name}", trace),
+        Route("/api/v1/placement", placement),
+        Route("/metrics", scrape),
+    ]

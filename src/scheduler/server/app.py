@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from scheduler import __version__
 from scheduler.core.snapshot import Snapshot
+from scheduler.observe.metrics import Metrics
 from scheduler.observe.routes import record_routes
 from scheduler.server.asgi import ClosingStreamingResponse
 from scheduler.web.feed import Feed
@@ -17,7 +18,7 @@ from scheduler.web.pages import page_routes
 NO_STORE = {"cache-control": "no-store"}
 
 
-def make_app(snapshot: Callable[[], Snapshot], feed: Feed) -> Starlette:
+def make_app(snapshot: Callable[[], Snapshot], feed: Feed, metrics: Metrics) -> Starlette:
     """The ASGI application. Every answer is made from one consistent snapshot."""
 
     def answer(content: object, status: int = 200) -> JSONResponse:
@@ -66,7 +67,7 @@ def make_app(snapshot: Callable[[], Snapshot], feed: Feed) -> Starlette:
             Route("/api/v1/sessions", sessions),
             Route("/api/v1/jobs", jobs),
             Route("/api/v1/jobs/{job_id}", job),
-            *record_routes(snapshot),
+            *record_routes(snapshot, metrics),
             Route("/api/v1/events", events),
             *page_routes(),
         ],

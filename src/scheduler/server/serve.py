@@ -18,6 +18,7 @@ from scheduler.core.events import DrainStarted, Effect, Event, Recovered
 from scheduler.core.snapshot import Snapshot
 from scheduler.core.state import Ids
 from scheduler.errors import Close
+from scheduler.observe.metrics import Metrics
 from scheduler.runtime.connection import accept
 from scheduler.runtime.peer import ROLES, converse
 from scheduler.runtime.shell import Shell, unobserved
@@ -68,12 +69,15 @@ async def serve(
     journal = journal or MemoryJournal()
     kept = await journal.recover()
     async with trio.open_nursery() as keeping, trio.open_nursery() as jobs:
-        shell = Shell(engine, jobs, journal=journal, observe=observe)
+        metrics = Metrics(
+            lambda: engine.snapshot(trio.current_time()), pairs_max=config.metrics_pairs_max
+        )
+        shell = Shell(engine, jobs, journal=journal, observe=metrics.before(observe))
         if kept:
             shell.apply(Recovered(kept))
         await keeping.start(journal.run, shell.journal_events)
         async with trio.open_nursery() as connections:
-            handler = _Doorkeeper(shell, config).serve
+            handler = _Doorkeeper(shell, config, metrics).serve
             await connections.start(trio.serve_listeners, handler, list(listeners))
             task_status.started(shell)
             await shutdown.drain.wait()
@@ -113,12 +117,12 @@ async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
 class _Doorkeeper:
     """Admits accepted streams up to a bound and serves each to its end."""
 
-    def __init__(self, shell: Shell, config: Config) -> None:
+    def __init__(self, shell: Shell, config: Config, metrics: Metrics) -> None:
         self._shell = shell
         self._config = config
         self._open = 0
         snapshot = partial(_snapshot, shell)
-        self._app = make_app(snapshot, Feed(snapshot, lambda: shell.changed, config))
+        self._app = make_app(snapshot, Feed(snapshot, lambda: shell.changed, config), metrics)
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """One stream. Nothing it does ends anything but itself."""
