@@ -95,10 +95,11 @@ class Peer:
                     await self._send(raw_peer.CLOSE, heard.payload)
                 self._wake()
         except (trio.EndOfChannel, trio.BrokenResourceError, trio.ClosedResourceError):
-            await trio.aclose_forcefully(self.raw.stream)
+            pass
         finally:
             self.ended.set()
             self._wake()
+            await trio.aclose_forcefully(self.raw.stream)
 
     def _wake(self) -> None:
         self._changed.set()
