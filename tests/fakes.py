@@ -4,11 +4,16 @@ import base64
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import trio
-
 from messages import EN_ES, capabilities, languages
+
+from scheduler.errors import Code, EngineUnavailable, StageFailed
 from scheduler.node.agent import Description, Done
+from scheduler.node.audio import Audio
+from scheduler.node.services import Services, Span
+from scheduler.wire.common import ServiceType
 from scheduler.wire.node import JobAssign
 
 
@@ -76,3 +81,72 @@ class ScriptedRunner:
             raise
         text = base64.b64decode(job.audio).decode()
         return Done(text_asr=text, text_translated=text.upper(), timings_ms={"total_ms": 1})
+
+
+class ScriptedEngines:
+    """Every engine of a node in one: each stage adds its name, so that its text tells its way.
+
+    ``spoken`` is whether there is speech; ``faults`` has the services that are not ready by
+    their id; ``asked`` lists what was asked of whom.
+    """
+
+    def __init__(self, *, spoken: bool = True) -> None:
+        self.spoken = spoken
+        self.faults: dict[str, EngineUnavailable] = {}
+        self.asked: list[tuple[Any, ...]] = []
+        self.heard = "hello"
+        self.languages = {"en", "es"}
+        self.pairs = {("en", "es"), ("es", "en"), ("ca", "es")}
+        self.services = Services(
+            detector=_Scripted(self, "detector", "asr"),
+            recognizer=_Scripted(self, "recognizer", "asr"),
+            repairer=_Scripted(self, "repairer", None),
+            translator=_Scripted(self, "translator", "nmt"),
+            synthesizer=_Scripted(self, "synthesizer", "tts"),
+        )
+
+
+class _Scripted:
+    """One of the :class:`ScriptedEngines`; it can do what any of them can."""
+
+    version = "1.0"
+
+    def __init__(self, engines: ScriptedEngines, service_id: str, kind: ServiceType | None) -> None:
+        self._engines = engines
+        self.service_id = service_id
+        self.type = kind
+        self.languages = engines.languages
+        self.pairs = engines.pairs
+        self.probed = 0
+
+    @property
+    def fault(self) -> EngineUnavailable | None:
+        return self._engines.faults.get(self.service_id)
+
+    def _ask(self, *what: Any) -> None:
+        self._engines.asked.append((self.service_id, *what))
+        if (fault := self.fault) is not None:
+            raise StageFailed(self.service_id, Code.MODEL_NOT_AVAILABLE, str(fault), retryable=True)
+
+    async def probe(self) -> None:
+        self.probed += 1
+
+    async def detect(self, audio: Audio) -> tuple[Span, ...]:
+        self._ask(audio)
+        return (Span(100, 200), Span(300, 400)) if self._engines.spoken else ()
+
+    async def recognize(self, audio: Audio, language: str) -> str:
+        self._ask(audio, language)
+        return self._engines.heard
+
+    async def repair(self, text: str, language: str) -> str:
+        self._ask(text, language)
+        return f"{text} repaired"
+
+    async def translate(self, text: str, pair: tuple[str, str]) -> str:
+        self._ask(text, pair)
+        return f"{text} translated"
+
+    async def synthesize(self, text: str, language: str) -> bytes:
+        self._ask(text, language)
+        return text.encode()
