@@ -17,7 +17,7 @@ def book() -> Restarts:
 
 
 def test_an_accepted_job_gets_its_next_attempt(book: Restarts) -> None:
-    """A job that ran when the scheduler was killed runs again, under the next attempt number."""
+    """A job that ran when the scheduler was killed runs again, under a number never given."""
     client, ack = book.join_session()
     first, _ = book.join_node(node_id="node-a")
     book.say(client, utterance(ack.session_id))
@@ -26,7 +26,7 @@ def test_an_accepted_job_gets_its_next_attempt(book: Restarts) -> None:
     client = book.resume(ack)
     second, name = book.join_node(node_id="node-b")
     assignment = book.last(second, node.JobAssign)
-    assert assignment.attempt_id == book.last(first, node.JobAssign).attempt_id + 1
+    assert assignment.attempt_id > book.last(first, node.JobAssign).attempt_id
     assert assignment.audio == "AAAA"
     assert assignment.deadline_ms == (DISPATCHED - 1.0) * 1000
     book.say(second, result(assignment, name))
@@ -182,16 +182,48 @@ def test_restarts_do_not_use_up_attempts(book: Restarts) -> None:
     """However often the scheduler is killed, the job is tried again while it has time."""
     client, ack = book.join_session()
     book.say(client, utterance(ack.session_id))
-    for number in range(1, 2 * book.config.attempts_max):
+    numbers = [0]
+    for _ in range(2 * book.config.attempts_max):
         connection, name = book.join_node()
         assignment = book.last(connection, node.JobAssign)
-        assert assignment.attempt_id == number
+        numbers.append(assignment.attempt_id)
         book.say(connection, job_ack(assignment, name))
         book.kill(downtime=0.5)
     client = book.resume(ack)
     connection, name = book.join_node()
     book.say(connection, result(book.last(connection, node.JobAssign), name))
     assert [outcome.seq for outcome in book.outcomes(client)] == [1]
+    assert numbers == sorted(set(numbers))
+
+
+def test_an_assignment_that_was_not_kept_is_never_mixed_up(book: Restarts) -> None:
+    """A node that still runs an attempt nobody knows of is told to stop, and gets another number.
+
+    Its result of the attempt that was forgotten does not end the job.
+    """
+    client, ack = book.join_session()
+    connection, name = book.join_node()
+    book.say(client, utterance(ack.session_id))
+    forgotten = book.last(connection, node.JobAssign)
+    book.kill(lost=1)
+
+    client = book.resume(ack)
+    held = ((forgotten.job_id, forgotten.attempt_id),)
+    connection, _ = book.join_node(node_id=name, in_flight=held)
+    assert book.last(connection, node.JobCancel).attempt_id == forgotten.attempt_id
+    assert book.last(connection, node.JobAssign).attempt_id != forgotten.attempt_id
+    book.say(connection, result(forgotten, name))
+    assert book.outcomes(client) == []
+
+
+def test_a_node_of_the_base_gets_no_job_twice(book: Restarts) -> None:
+    """Also after a restart a node of the base is never given a job that it was given before."""
+    client, ack = book.join_session()
+    book.join_node(node_id="node-a", receipts=None)
+    book.say(client, utterance(ack.session_id))
+    book.kill()
+    connection, _ = book.join_node(node_id="node-a", receipts=None)
+    assert book.all(connection, node.JobAssign) == []
 
 
 def test_audio_that_was_not_kept_is_asked_for() -> None:

@@ -180,9 +180,9 @@ async def test_what_is_owed_comes_back_whole(open_it: Factory, tmp_path: Path) -
         RememberedSession(
             began=BEGAN,
             jobs=(
-                RememberedJob(accepted=accepted(1), attempted=attempted(1, 2)),
+                RememberedJob(accepted=accepted(1), attempted=(attempted(1, 1), attempted(1, 2))),
                 RememberedJob(
-                    accepted=accepted(2, audio=""), attempted=attempted(2), settled=settled(2)
+                    accepted=accepted(2, audio=""), attempted=(attempted(2),), settled=settled(2)
                 ),
                 RememberedJob(accepted=accepted(3, audio=""), settled=failed(3)),
             ),

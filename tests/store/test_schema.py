@@ -31,7 +31,8 @@ def first_version(connection: sqlite3.Connection) -> None:
     said = encode(attrs.evolve(utterance("s-1", 1), audio=""))
     insert = (
         "INSERT INTO jobs (job_id, session_id, place, utterance_index, trace_id, accepted_at_ms,"
-        " utterance, audio, kind, settled_at_ms, message) VALUES (?, 's-1', ?, 1, 't', 1, ?, ?"
+        " utterance, audio, attempt, node_id, assigned_at_ms, deadline_ms, kind, settled_at_ms,"
+        " message) VALUES (?, 's-1', ?, 1, 't', 1, ?, ?, 2, 'node-a', 5, 9"
     )
     missing = '{"type":"missing_result","session_id":"s-1","utterance_index":0,'
     missing += '"reason":"cancelled","created_at_ms":1}'
@@ -50,6 +51,9 @@ def test_an_older_journal_is_brought_up_to_date(connection: sqlite3.Connection) 
     assert cancelled.settled is not None
     assert unfinished.settled is None
     assert unfinished.accepted.utterance.audio == "OLD2"
+    assert [(a.attempt, a.node_id, a.deadline_ms) for a in unfinished.attempted] == [
+        (2, "node-a", 9)
+    ]
     assert connection.execute("SELECT job_id FROM audio").fetchall()[0]["job_id"] == "job-2"
 
 
@@ -59,7 +63,7 @@ def test_a_step_that_fails_changes_nothing(
     """A migration is done as a whole or not at all."""
     first_version(connection)
     before = list(connection.iterdump())
-    steps = (schema.STEPS[0], f"{schema.STEPS[1]}; CREATE TABLE sessions (twice)")
+    steps = (*schema.STEPS[:-1], f"{schema.STEPS[-1]}; CREATE TABLE sessions (twice)")
     monkeypatch.setattr(schema, "STEPS", steps)
     with pytest.raises(sqlite3.OperationalError):
         schema.migrate(connection, 1)

@@ -113,9 +113,8 @@ def _check_job(state: State, job: Job) -> None:
     ended = [a.ended_at is not None for a in job.attempts]
     open_ones = 1 if attempt is not None else 0
     assert ended.count(False) == open_ones, _say(job, "every past attempt has its end")
-    assert [a.number for a in job.attempts] == list(range(1, len(job.attempts) + 1)), _say(
-        job, "attempts are numbered from 1"
-    )
+    numbers = [0, *(a.number for a in job.attempts), job.next_attempt]
+    assert numbers == sorted(set(numbers)), _say(job, f"attempts are numbered {numbers}")
     assert job.tries <= state.config.attempts_max, _say(job, "attempts are bounded")
 
 

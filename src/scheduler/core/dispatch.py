@@ -46,12 +46,13 @@ def reconsider(step: Step, node: Node | None = None) -> None:
 def _assign(step: Step, job: Job, node: Node) -> None:
     """Reserve the slot first, then ask the node."""
     attempt = Attempt(
-        number=len(job.attempts) + 1,
+        number=job.next_attempt,
         node_id=node.node_id,
         connection=node.connection,
         assigned_at=step.now,
     )
     job.attempts.append(attempt)
+    job.next_attempt += 1
     node.take(job.job_id, attempt.number)
     job.waiting_because = None
     job.move(Move.ASSIGN, step.now, "scheduler", attempt=attempt.number, node_id=node.node_id)

@@ -107,6 +107,7 @@ class Job:
     deadline: float = 0.0
     overall_deadline: float | None = None
     attempts: list[Attempt] = attrs.Factory(list)
+    next_attempt: int = 1
     needs_audio: bool = False
     waiting_because: str | None = None
     outcome: Outcome | None = None

@@ -103,10 +103,10 @@ Record = (
 
 @attrs.frozen(kw_only=True)
 class RememberedJob:
-    """What was kept of one job that is not known to be received."""
+    """What was kept of one job that is not known to be received; attempts by their number."""
 
     accepted: JobAccepted
-    attempted: JobAttempted | None = None
+    attempted: tuple[JobAttempted, ...] = ()
     settled: JobSettled | None = None
 
 

@@ -69,8 +69,7 @@ def _job(step: Step, session: Session, kept: RememberedJob) -> Job:
         needs_audio=kept.settled is None and not said.audio,
     )
     job.tell(job.accepted_at, str(job.state), session.session_id)
-    if kept.attempted is not None:
-        _restore_attempts(step, job, kept.attempted)
+    _restore_attempts(step, job, kept.attempted)
     step.state.jobs[job.job_id] = job
     step.state.jobs_accepted = max(step.state.jobs_accepted, job.order)
     session.by_index[job.utterance_index] = job.job_id
@@ -80,21 +79,27 @@ def _job(step: Step, session: Session, kept: RememberedJob) -> Job:
     return job
 
 
-def _restore_attempts(step: Step, job: Job, last: JobAttempted) -> None:
-    """Only the last attempt was kept; the numbers before it are taken all the same."""
-    at = step.instant_of(last.assigned_at_ms)
+def _restore_attempts(step: Step, job: Job, kept: tuple[JobAttempted, ...]) -> None:
+    """All that were kept have ended. Later ones may have been made and not been kept.
+
+    One life makes at most ``attempts_max`` of them, so the numbers of those that nobody knows
+    are left out: no number is ever given twice.
+    """
     job.attempts = [
         Attempt(
-            number=number,
-            node_id=last.node_id if number == last.attempt else "",
+            number=attempted.attempt,
+            node_id=attempted.node_id,
             connection=NO_CONNECTION,
-            assigned_at=at,
+            assigned_at=step.instant_of(attempted.assigned_at_ms),
             ended_at=step.now,
             end=RESTARTED,
         )
-        for number in range(1, last.attempt + 1)
+        for attempted in kept
     ]
-    job.overall_deadline = step.instant_of(last.deadline_ms)
+    last = kept[-1].attempt if kept else 0
+    job.next_attempt = last + 1 + step.config.attempts_max
+    if kept:
+        job.overall_deadline = step.instant_of(kept[-1].deadline_ms)
 
 
 def _settle(step: Step, job: Job, settled: JobSettled) -> None:

@@ -46,10 +46,9 @@ def write(
                 _accept(connection, record, audio_at_rest)
             case JobAttempted():
                 run(
-                    "UPDATE jobs SET attempt = ?, node_id = ?, assigned_at_ms = ?, deadline_ms = ?"
-                    " WHERE job_id = ?",
-                    (record.attempt, record.node_id, record.assigned_at_ms, record.deadline_ms,
-                     record.job_id),
+                    "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?)",
+                    (record.job_id, record.attempt, record.node_id, record.assigned_at_ms,
+                     record.deadline_ms),
                 )  # fmt: skip
             case JobSettled():
                 run(
@@ -69,8 +68,13 @@ def write(
                     " hint = NULL WHERE job_id = ?",
                     [(job_id,) for job_id in record.job_ids],
                 )
+                connection.executemany(
+                    "DELETE FROM attempts WHERE job_id = ?",
+                    [(job_id,) for job_id in record.job_ids],
+                )
             case JobForgotten():
                 run("DELETE FROM audio WHERE job_id = ?", (record.job_id,))
+                run("DELETE FROM attempts WHERE job_id = ?", (record.job_id,))
                 run("DELETE FROM jobs WHERE job_id = ?", (record.job_id,))
             case _:
                 assert_never(record)
@@ -93,25 +97,29 @@ def _accept(connection: sqlite3.Connection, record: JobAccepted, audio_at_rest: 
 def _forget_session(connection: sqlite3.Connection, session_id: str) -> None:
     run, key = connection.execute, (session_id,)
     run("DELETE FROM audio WHERE job_id IN (SELECT job_id FROM jobs WHERE session_id = ?)", key)
+    run("DELETE FROM attempts WHERE job_id IN (SELECT job_id FROM jobs WHERE session_id = ?)", key)
     run("DELETE FROM jobs WHERE session_id = ?", key)
     run("DELETE FROM sessions WHERE session_id = ?", key)
 
 
 def read(connection: sqlite3.Connection) -> tuple[RememberedSession, ...]:
     """Everything that is remembered, in the order in which the sessions began."""
+    attempts: dict[str, list[JobAttempted]] = defaultdict(list)
+    for row in connection.execute("SELECT * FROM attempts ORDER BY job_id, number"):
+        attempts[row["job_id"]].append(_attempt(row))
     jobs: dict[str, list[RememberedJob]] = defaultdict(list)
     received: dict[str, list[tuple[int, str]]] = defaultdict(list)
     rows = connection.execute(
         "SELECT job_id, session_id, place, utterance_index, trace_id, accepted_at_ms, utterance,"
-        " cut, attempt, node_id, assigned_at_ms, deadline_ms, kind, code, hint, settled_at_ms,"
-        " message, dropped, received, audio FROM jobs LEFT JOIN audio USING (job_id)"
+        " cut, kind, code, hint, settled_at_ms, message, dropped, received, audio"
+        " FROM jobs LEFT JOIN audio USING (job_id)"
         " ORDER BY session_id, place"
     )
     for row in rows:
         if row["received"]:
             received[row["session_id"]].append((row["utterance_index"], row["job_id"]))
         else:
-            jobs[row["session_id"]].append(_job(row))
+            jobs[row["session_id"]].append(_job(row, tuple(attempts[row["job_id"]])))
     sessions = connection.execute("SELECT * FROM sessions ORDER BY joined_at_ms, session_id")
     return tuple(
         RememberedSession(
@@ -136,18 +144,20 @@ def _session(row: sqlite3.Row) -> SessionBegan:
     )
 
 
-def _job(row: sqlite3.Row) -> RememberedJob:
+def _attempt(row: sqlite3.Row) -> JobAttempted:
+    return JobAttempted(
+        job_id=row["job_id"],
+        attempt=row["number"],
+        node_id=row["node_id"],
+        assigned_at_ms=row["assigned_at_ms"],
+        deadline_ms=row["deadline_ms"],
+    )
+
+
+def _job(row: sqlite3.Row, attempted: tuple[JobAttempted, ...]) -> RememberedJob:
     said = decode_from_session(row["utterance"])
     assert isinstance(said, Utterance)
-    attempted = settled = None
-    if row["attempt"] is not None:
-        attempted = JobAttempted(
-            job_id=row["job_id"],
-            attempt=row["attempt"],
-            node_id=row["node_id"],
-            assigned_at_ms=row["assigned_at_ms"],
-            deadline_ms=row["deadline_ms"],
-        )
+    settled = None
     if row["kind"] is not None:
         message = decode_to_session(row["message"])
         assert isinstance(message, TranslationResult | MissingResult)

@@ -53,6 +53,23 @@ STEPS = (
     INSERT INTO audio SELECT job_id, audio FROM jobs WHERE audio IS NOT NULL AND kind IS NULL;
     ALTER TABLE jobs DROP COLUMN audio;
     """,
+    # Every attempt, not only the last one: a node of the base never gets a job twice.
+    """
+    CREATE TABLE attempts (
+        job_id TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        node_id TEXT NOT NULL,
+        assigned_at_ms INTEGER NOT NULL,
+        deadline_ms INTEGER NOT NULL,
+        PRIMARY KEY (job_id, number)
+    ) WITHOUT ROWID;
+    INSERT INTO attempts SELECT job_id, attempt, node_id, assigned_at_ms, deadline_ms FROM jobs
+        WHERE attempt IS NOT NULL;
+    ALTER TABLE jobs DROP COLUMN attempt;
+    ALTER TABLE jobs DROP COLUMN node_id;
+    ALTER TABLE jobs DROP COLUMN assigned_at_ms;
+    ALTER TABLE jobs DROP COLUMN deadline_ms;
+    """,
 )
 """Step ``n`` makes version ``n`` (from 1) of the one before it. Never changed, only added to."""
 
