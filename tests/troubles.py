@@ -298,7 +298,9 @@ def restarted() -> Explained:
         trace_id="trace-1",
         joined_at_ms=0,
     )
-    kept = RememberedSession(began=began, jobs=(RememberedJob(accepted=said, attempted=attempted),))
+    kept = RememberedSession(
+        began=began, jobs=(RememberedJob(accepted=said, attempted=(attempted,)),)
+    )
     stage.apply(Recovered((kept,)))
     stage.advance(0.5)
     again = stage.open()

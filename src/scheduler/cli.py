@@ -80,7 +80,7 @@ def build() -> click.Group:
         """Run the scheduler. Durations are in seconds."""
         from scheduler.commands.serve import run_serve
 
-        configure_logs(settings.log_level)
+        configure_logs(settings.log_level, settings.log_format)
         trio.run(run_serve, settings)
 
     @cli.command()
@@ -90,7 +90,7 @@ def build() -> click.Group:
         """Run a node: speech engines that a scheduler sends jobs to."""
         from scheduler.commands.node import run_node
 
-        configure_logs(settings.log_level)
+        configure_logs(settings.log_level, settings.log_format)
         trio.run(run_node, settings)
 
     @cli.command()

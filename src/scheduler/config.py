@@ -19,6 +19,7 @@ Seconds = float
 Count = int
 Bytes = int
 Ratio = float
+LOG_FORMATS = ("console", "json")
 
 
 _USUAL: Any = SimpleNamespace(
@@ -53,6 +54,7 @@ class Config:
         "Without it: a file under the user's state directory.",
     )  # fmt: skip
     log_level: str = _setting("info", "Least severe log line shown: debug, info, warning or error.")
+    log_format: str = _setting("console", "Log lines for people (console) or programs (json).")
 
     # -- the life of a job ------------------------------------------------------
     pending_timeout: Seconds = _setting(
@@ -234,6 +236,8 @@ def inconsistencies(config: Config) -> list[str]:
         problems.append(
             f"log_level must be debug, info, warning or error, not {config.log_level!r}"
         )
+    if config.log_format not in LOG_FORMATS:
+        problems.append(f"log_format must be console or json, not {config.log_format!r}")
 
     if config.journal_sync not in ("normal", "full"):
         problems.append(f"journal_sync must be normal or full, not {config.journal_sync!r}")
@@ -309,6 +313,7 @@ class NodeConfig:
         64 * 2**20, "Bytes of finished results kept until the scheduler has receipted them."
     )
 
+    log_format: str = _setting("console", "Log lines for people (console) or programs (json).")
     def __attrs_post_init__(self) -> None:
         """Refuse values that cannot work."""
         _positive(self)

@@ -165,7 +165,8 @@ class Step:
         self.state.counts[fact] += 1
         if job is not None:
             ids = {"session_id": job.session_id, "job_id": job.job_id, "trace_id": job.trace_id}
-            detail = {**ids, **detail}
+            attempt = {"attempt": len(job.attempts)} if job.attempts else {}
+            detail = {**ids, **attempt, **detail}
         self.effects.append(Note(fact, detail))
 
     def stale(self, what: str, job: Job | None, /, **detail: Any) -> None:

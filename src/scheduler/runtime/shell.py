@@ -49,6 +49,7 @@ log = structlog.get_logger()
 LOUD = frozenset({
     "session_joined", "session_resumed", "session_left", "node_joined", "node_left", "settled",
     "delivered", "attempt_lost", "drain_started", "node_silent", "node_heard", "expired",
+    "salvaged", "quarantined", "readmitted", "recovered", "journal_failed", "journal_mended",
 })  # fmt: skip
 
 
