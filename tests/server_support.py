@@ -113,15 +113,15 @@ class Peer:
         async with self._sending:
             await self.raw.say(message)
 
-    async def hear(self, kind: str, **like: Any) -> Message:
-        """The next message of this type with these fields; what came before it is passed over."""
+    async def hear(self, *kinds: str, **like: Any) -> Message:
+        """The next message of these types with these fields; what comes before is passed over."""
         while True:
             while self._next < len(self.told):
                 _, message = self.told[self._next]
                 self._next += 1
-                if message["type"] == kind and like.items() <= message.items():
+                if message["type"] in kinds and like.items() <= message.items():
                     return message
-            assert not self.ended.is_set(), f"the connection ended without {kind!r} {like}"
+            assert not self.ended.is_set(), f"the connection ended without {kinds} {like}"
             await self._changed.wait()
 
     def all(self, *kinds: str) -> list[Message]:
