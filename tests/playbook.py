@@ -55,6 +55,7 @@ class Playbook:
         self.live: set[Generation] = set()
         self.ended: dict[Generation, Close] = {}
         self.probed: list[Generation] = []
+        self.cut: list[Generation] = []
         self._generation = 0
 
     def open(self) -> Generation:
@@ -86,8 +87,11 @@ class Playbook:
                 told[place] = message
             case Probe(connection):
                 self.probed.append(connection)
-            case End(connection, close):
+            case End(connection, close, at_once):
                 self.ended[connection] = close
+                if at_once:
+                    self.cut.append(connection)
+                    self.unwritten.pop(connection, None)
             case SetTimer(timer, at):
                 self.timers[timer] = at
             case ClearTimer(timer):

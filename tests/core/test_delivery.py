@@ -3,6 +3,7 @@
 from messages import job_ack, result, utterance
 from playbook import Playbook
 
+from scheduler.core.events import Writing
 from scheduler.wire import node, session
 from scheduler.wire.common import Error
 
@@ -198,3 +199,21 @@ def test_a_session_that_does_not_come_back_expires_visibly() -> None:
 
     assert book.last(again, Error).code == "RESUME_REFUSED"
     assert book.last(again, session.SessionInitAck).session_id != ack.session_id
+
+
+def test_a_session_that_cannot_acknowledge_is_not_cut_for_its_silence() -> None:
+    """A session without receipts that acknowledges all the same is owed nothing for it."""
+    book = Playbook()
+    person, ack = book.join_session(receipts=None)
+    machine, node_id = book.join_node(slots=2)
+    for index in range(2):
+        book.say(person, utterance(ack.session_id, index))
+    for job in book.all(machine, node.JobAssign):
+        book.say(machine, result(job, node_id))
+    book.write_one(person)
+    book.apply(Writing(person, 2))
+    book.say(person, session.ResultAck(session_id=ack.session_id, seq=1))
+
+    book.advance(60)
+
+    assert person not in book.ended

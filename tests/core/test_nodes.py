@@ -185,6 +185,7 @@ def test_a_connection_that_was_replaced_is_not_heard_any_more() -> None:
     person, old, node_id, job = one_running(book)
     again, _ = book.join_node(node_id=node_id, in_flight=((job.job_id, 1),))
 
+    assert book.cut == [old]
     book.apply(Received(old, result(job, node_id, text="from the past")))
     assert book.outcomes(person) == []
     book.leave(old)

@@ -38,6 +38,7 @@ def test_a_resumed_session_takes_over_from_a_predecessor_that_looks_alive() -> N
     again = book.resume(ack)
 
     assert book.ended[person] is Close.REPLACED
+    assert book.cut == [person]
     assert seqs(book, again) == [1, 2]
     book.apply(Received(person, session.ResultAck(session_id=ack.session_id, seq=2)))
     assert view(book, ack.session_id)["acked_seq"] == 0

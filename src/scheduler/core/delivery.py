@@ -102,7 +102,8 @@ def acknowledged(step: Step, session: Session, seq: int) -> bool:
                 need=job.need.text, attempts=len(job.attempts),
             )  # fmt: skip
     receipts.unexpect(step, session)
-    if session.connection is not None and any(owed.told for owed in session.owed.values()):
+    waits = session.receipts and session.connection is not None
+    if waits and any(owed.told for owed in session.owed.values()):
         receipts.expect(step, session)
     retention.watch_age(step, session)
     return True

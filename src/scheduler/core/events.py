@@ -196,10 +196,15 @@ class Probe:
 
 @attrs.frozen
 class End:
-    """Let the outbox drain, then close the connection with this reason."""
+    """Let the outbox drain, then close the connection with this reason.
+
+    ``at_once`` leaves out what still waits in the outbox: a successor is told it instead, and
+    may already be told something newer.
+    """
 
     connection: Generation
     close: Close
+    at_once: bool = False
 
 
 @attrs.frozen

@@ -47,7 +47,7 @@ def join(step: Step, event: NodeJoined) -> None:
     lost: list[Job] = []
     if old is not None:
         quarantine.leave(step, old)
-        step.end(old.connection, Close.REPLACED)
+        step.replace_connection(old.connection)
         lost = _take_over(step, old, node, held)
     _adopt(step, node, held)
     _cancel_strays(step, node, held)

@@ -67,7 +67,7 @@ def _resume(step: Step, session: Session, event: SessionJoined, last_seq: int) -
     """Take the session over at once, even from a predecessor that still looks alive."""
     replaced = session.connection
     if replaced is not None:
-        step.end(replaced, Close.REPLACED)
+        step.replace_connection(replaced)
     receipts.unexpect(step, session)
     session.connection, session.resumable_until = event.connection, None
     step.state.peers[event.connection] = session

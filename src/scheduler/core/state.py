@@ -147,6 +147,11 @@ class Step:
         self.state.peers.pop(connection, None)
         self.effects.append(End(connection, close))
 
+    def replace_connection(self, connection: Generation) -> None:
+        """A newer connection of the same peer takes over; nothing more is said on the old one."""
+        self.state.peers.pop(connection, None)
+        self.effects.append(End(connection, Close.REPLACED, at_once=True))
+
     def remember(self, session: Session, record: Record) -> None:
         """Keep a record, if its session could ever come back for it."""
         if session.receipts:

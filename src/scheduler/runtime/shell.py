@@ -143,8 +143,8 @@ class Shell:
                 connection.replace(effect.seq, encode(message), after=after)
             case Probe():
                 connection.probe()
-            case End():
-                connection.end(effect.close)
+            case End(close=close):
+                (connection.cut if effect.at_once else connection.end)(close)
             case Withdraw():
                 connection.withdraw(effect.job_id)
 

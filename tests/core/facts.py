@@ -1,0 +1,242 @@
+"""Which facts may be recorded, and what they mean for the ledger."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from core.known import Broken, Machine, Person, Task, needed_pairs
+
+from scheduler.core.events import Expired, Left, NodeJoined, Received, Written
+from scheduler.wire import session
+
+if TYPE_CHECKING:
+    from core.ledger import Ledger
+
+Detail = dict[str, Any]
+
+
+def take(ledger: "Ledger", name: str, detail: Detail) -> None:
+    """Count a fact, and check whether it is one."""
+    ledger.facts[name] += 1
+    if (handler := HANDLERS.get(name)) is not None:
+        handler(ledger, detail)
+
+
+def _task(ledger: "Ledger", detail: Detail) -> Task:
+    task = ledger.tasks.get(detail["job_id"])
+    if task is None or task.session_id != detail["session_id"]:
+        raise Broken("nothing is recorded of a job that is not there", (detail, ledger.event))
+    return task
+
+
+def _timer_ran_out(ledger: "Ledger", kind: str, key: str) -> bool:
+    event = ledger.event
+    return isinstance(event, Expired) and (event.timer.kind, event.timer.key) == (kind, key)
+
+
+def _accepted(ledger: "Ledger", detail: Detail) -> None:
+    event = ledger.event
+    person = ledger.persons[detail["session_id"]]
+    own = isinstance(event, Received) and ledger.at.get(event.connection) is person
+    said = event.message if isinstance(event, Received) else None
+    if not own or not isinstance(said, session.Utterance):
+        raise Broken("a job is accepted for whoever said it", (detail, event))
+    if said.utterance_index in person.indexes:
+        raise Broken("the same index is the same job", detail)
+    job_id = detail["job_id"]
+    if person.receipts and job_id not in ledger.kept:
+        raise Broken("nothing is promised before it is remembered", detail)
+    person.accepted += 1
+    task = Task(
+        job_id=job_id,
+        session_id=person.session_id,
+        index=said.utterance_index,
+        place=person.accepted,
+        pairs=needed_pairs(said),
+        accepted_at=ledger.now,
+        waiting_since=ledger.now,
+        remembered=job_id in ledger.kept,
+    )
+    person.tasks[task.place] = ledger.tasks[job_id] = task
+    person.indexes[task.index] = job_id
+
+
+def _waiting(ledger: "Ledger", detail: Detail) -> None:
+    task = _task(ledger, detail)
+    if not task.live or task.on is not None:
+        raise Broken("nothing is told about a job after its outcome", detail)
+
+
+def _free(ledger: "Ledger", task: Task) -> None:
+    """The current attempt is over; its slot is free if its node is still there."""
+    assert task.on is not None
+    machine = ledger.at.get(task.on)
+    if isinstance(machine, Machine):
+        del machine.held[task.job_id]
+    elif ledger.predecessor is not None and ledger.predecessor.connection == task.on:
+        del ledger.predecessor.held[task.job_id]
+    task.on = None
+
+
+def _attempt_lost(ledger: "Ledger", detail: Detail) -> None:
+    task, event = _task(ledger, detail), ledger.event
+    if not task.live or task.on is None or task.attempt != detail["attempt"]:
+        raise Broken("a job has one outcome", ("lost", task, detail))
+    old = ledger.predecessor
+    left = isinstance(event, Left) and event.connection == task.on
+    restarted = isinstance(event, NodeJoined) and old is not None and old.connection == task.on
+    failed = ledger.reported is not None and ledger.reported[0] is task
+    failed = failed and ledger.reported is not None and not ledger.reported[1].success
+    silent = _timer_ran_out(ledger, "job", task.job_id) and ledger.now >= ledger.deadline(task)
+    if not (left or restarted or failed or silent):
+        raise Broken("an attempt is lost for a reason", (task, event))
+    if silent:
+        ledger.to_cancel.add((task.on, task.job_id, task.attempt))
+    _free(ledger, task)
+    task.waiting_since = ledger.now
+
+
+def _settled(ledger: "Ledger", detail: Detail) -> None:
+    task = _task(ledger, detail)
+    kind = detail["outcome"]
+    if not task.live:
+        raise Broken("a job has one outcome", (task, detail))
+    if not _is_due(ledger, task, kind):
+        raise Broken("an outcome has its cause", (kind, task, ledger.event))
+    if task.on is not None:
+        if kind in ("job_timeout", "cancelled"):
+            ledger.to_cancel.add((task.on, task.job_id, task.attempt))
+        _free(ledger, task)
+    task.kind = kind
+    ledger.outcomes[kind] += 1
+    person = ledger.persons[task.session_id]
+    while (following := person.tasks.get(person.turn + 1)) is not None and not following.live:
+        person.turn += 1
+
+
+def _is_due(ledger: "Ledger", task: Task, kind: str) -> bool:
+    now, timer = ledger.now, _timer_ran_out(ledger, "job", task.job_id)
+    result = ledger.reported[1] if ledger.reported and ledger.reported[0] is task else None
+    match kind:
+        case "translated":
+            return result is not None and result.success and bool(result.text_asr)
+        case "silence_detected":
+            return result is not None and result.success and not result.text_asr
+        case "node_failed":
+            failed = result is not None and not result.success
+            return failed or (task.on is None and task.attempt == ledger.config.attempts_max)
+        case "no_available_node":
+            waited = now >= task.waiting_since + ledger.config.pending_timeout
+            return timer and task.on is None and waited and now < (task.overall or now + 1)
+        case "job_timeout":
+            return timer and task.overall is not None and now >= task.overall
+        case "cancelled":
+            return _is_unwanted(ledger, task)
+    return False
+
+
+def _is_unwanted(ledger: "Ledger", task: Task) -> bool:
+    event = ledger.event
+    if isinstance(event, Received):
+        said = event.message
+        return isinstance(said, session.JobCancel | session.SessionClose) and (
+            getattr(said, "job_id", task.job_id) == task.job_id
+            and said.session_id == task.session_id
+        )
+    return _may_close(ledger, ledger.persons[task.session_id])
+
+
+def _may_close(ledger: "Ledger", person: Person) -> bool:
+    event = ledger.event
+    if isinstance(event, Received):
+        said = event.message
+        return isinstance(said, session.SessionClose) and said.session_id == person.session_id
+    if isinstance(event, Left):
+        return not person.receipts and person.connection is None
+    late = ledger.now >= person.left_at + ledger.config.session_retention
+    return _timer_ran_out(ledger, "session", person.session_id) and late
+
+
+def _salvaged(ledger: "Ledger", detail: Detail) -> None:
+    task = _task(ledger, detail)
+    if ledger.stale or task.kind != "job_timeout":
+        raise Broken("a job has one outcome", ("salvaged", task, ledger.event))
+    task.kind = "translated" if task.text else "silence_detected"
+    ledger.salvaged = task
+
+
+def _written(ledger: "Ledger", detail: Detail) -> None:
+    task, event = _task(ledger, detail), ledger.event
+    person = ledger.persons[task.session_id]
+    named = (detail["connection"], detail["seq"], detail["seq"])
+    if not isinstance(event, Written) or named != (person.connection, task.place, event.seq):
+        raise Broken("written is said only of a current connection", (detail, event))
+    if not person.receipts:
+        task.fate = "written"
+
+
+def _delivered(ledger: "Ledger", detail: Detail) -> None:
+    key = detail["session_id"], detail["seq"]
+    if ledger.delivered.pop(key, None) != detail["job_id"]:
+        raise Broken("delivered is said only of what was acknowledged", (detail, ledger.event))
+
+
+def _expired(ledger: "Ledger", detail: Detail) -> None:
+    task = _task(ledger, detail)
+    if task.live or task.fate is not None:
+        raise Broken("a job has one outcome", ("expired", task))
+    task.fate = "expired"
+    ledger.gaps[detail["why"].partition(":")[0]] += 1
+    ledger.persons[task.session_id].gaps.add(task.place)
+
+
+def _session_closed(ledger: "Ledger", detail: Detail) -> None:
+    person = ledger.persons[detail["session_id"]]
+    if not _may_close(ledger, person):
+        raise Broken("a session ends for a reason", (person, ledger.event))
+    for task in person.tasks.values():
+        if task.live or task.fate is None:
+            raise Broken("every end is explained", task)
+        del ledger.tasks[task.job_id]
+    del ledger.persons[person.session_id]
+
+
+def _quarantined(ledger: "Ledger", detail: Detail) -> None:
+    machine = ledger.machines[detail["node_id"]]
+    machine.quarantined, machine.on_probation = True, False
+
+
+def _canary_over(ledger: "Ledger", detail: Detail) -> None:
+    ledger.machines[detail["node_id"]].canary = None
+
+
+def _readmitted(ledger: "Ledger", detail: Detail) -> None:
+    machine = ledger.machines[detail["node_id"]]
+    said = getattr(ledger.event, "message", None)
+    if not getattr(said, "success", False):
+        raise Broken("a node is readmitted for a success", (machine, ledger.event))
+    machine.quarantined, machine.on_probation, machine.canary = False, False, None
+
+
+def _on_probation(ledger: "Ledger", detail: Detail) -> None:
+    machine = ledger.machines[detail["node_id"]]
+    silent = _timer_ran_out(ledger, "canary", machine.node_id)
+    if machine.receipts or not machine.quarantined or not silent:
+        raise Broken("probation is for base nodes whose canary was lost", machine)
+    machine.quarantined, machine.on_probation = False, True
+
+
+HANDLERS: Mapping[str, Callable[["Ledger", Detail], None]] = {
+    "accepted": _accepted,
+    "waiting": _waiting,
+    "attempt_lost": _attempt_lost,
+    "settled": _settled,
+    "salvaged": _salvaged,
+    "written": _written,
+    "delivered": _delivered,
+    "expired": _expired,
+    "session_closed": _session_closed,
+    "quarantined": _quarantined,
+    "canary_failed": _canary_over,
+    "readmitted": _readmitted,
+    "on_probation": _on_probation,
+}
