@@ -18,13 +18,16 @@ from client_support import (
     until,
     welcome,
 )
-from messages import utterance
+from messages import hello, utterance
 from trio.testing import MockClock
 
 from scheduler.client import Event, Outcome, Resumption, Session, StateChanged
+from scheduler.client.conversation import Conversation
+from scheduler.client.link import Link
 from scheduler.config import ClientConfig
 from scheduler.errors import ConnectionLost, ProtocolError, Refused, TranslationFailed
 from scheduler.wire import session as wire
+from scheduler.wire.codec import encode
 from scheduler.wire.common import Error
 
 KEPT = Resumption(session_id="s-1", resume_token="secret", last_seq=3, next_index=5)
@@ -52,8 +55,8 @@ async def test_an_utterance_is_sent_once_there_is_a_session(autojump_clock: Mock
     async with scripted() as (network, scheduler), session_on(network) as session:
         session.submit(b"RIFF", src_lang="de")
         caller = await scheduler.caller()
-        hello = await caller.hear(wire.SessionInit)
-        assert (hello.src_lang, hello.tgt_lang, hello.receipts) == ("en", "es", True)
+        greeting = await caller.hear(wire.SessionInit)
+        assert (greeting.src_lang, greeting.tgt_lang, greeting.receipts) == ("en", "es", True)
         await settled()
         assert caller.unheard() == []
         await caller.say(welcome())
@@ -222,6 +225,22 @@ async def test_a_draining_scheduler_refuses_for_now_only(autojump_clock: MockClo
         assert (await submission.result()).text_translated == "hola"
 
 
+async def test_what_a_draining_scheduler_refused_is_cancelled_here(
+    autojump_clock: MockClock,
+) -> None:
+    """Nobody has it, so nobody needs to be told, and nobody waits for a next connection."""
+    async with scripted() as (network, scheduler), session_on(network) as session:
+        submission = session.submit(b"one")
+        caller = await scheduler.caller()
+        await caller.welcome()
+        await caller.hear(wire.Utterance)
+        await caller.say(Error(code="DRAINING", message="", details={"utterance_index": 0}))
+        await settled()
+        submission.cancel()
+        with pytest.raises(TranslationFailed, match="cancelled before it was accepted"):
+            await submission.result()
+
+
 # -- outcomes ------------------------------------------------------------------------------
 
 
@@ -351,8 +370,8 @@ async def test_the_outcomes_of_an_earlier_life_come_in_order_and_once(
     """They are acknowledged as they arrive, and those of this life are not among them."""
     async with scripted() as (network, scheduler), session_on(network, resume=KEPT) as session:
         caller = await scheduler.caller()
-        hello = await caller.hear(wire.SessionInit)
-        assert hello.resume == KEPT.request
+        said = await caller.hear(wire.SessionInit)
+        assert said.resume == KEPT.request
         assert (session.state, session.session_id) == ("resuming", "s-1")
         await caller.say(welcome(resumed=True))
         submission = session.submit(b"new")
@@ -389,9 +408,9 @@ async def test_what_there_is_no_room_for_stays_with_the_scheduler(
         assert (caller.code, caller.unheard()) == (4002, [])
         assert (await anext(session.outcomes())).utterance_index == 2
         caller = await scheduler.caller()
-        hello = await caller.hear(wire.SessionInit)
-        assert hello.resume is not None
-        assert hello.resume.last_seq == 4
+        said = await caller.hear(wire.SessionInit)
+        assert said.resume is not None
+        assert said.resume.last_seq == 4
         await caller.say(welcome(resumed=True))
         await caller.say(outcome(3, 5))
         assert (await caller.hear(wire.ResultAck)).seq == 5
@@ -436,6 +455,18 @@ async def test_a_detached_session_is_not_closed(autojump_clock: MockClock) -> No
         assert (caller.code, caller.unheard()) == (1000, [])
         assert session.resumption is not None
         assert session.resumption.next_index == 1
+
+
+async def test_what_comes_after_the_end_is_not_counted() -> None:
+    """An outcome that arrives while the session is being left stays with the scheduler."""
+    conversation = Conversation(hello(), ClientConfig(), KEPT)
+    link = Link()
+    conversation.received(link, encode(welcome(resumed=True)))
+    conversation.received(link, encode(outcome(2, 4)))
+    conversation.detached = True
+    conversation.leave()
+    conversation.received(link, encode(outcome(3, 5)))
+    assert conversation.resumption == attrs.evolve(KEPT, last_seq=4)
 
 
 async def test_leaving_the_block_closes_the_session(autojump_clock: MockClock) -> None:
