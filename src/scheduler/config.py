@@ -169,7 +169,7 @@ class Config:
     feed_interval: Seconds = _setting(0.5, "Pause between two views of what has changed.")
     feed_keepalive: Seconds = _setting(10.0, "A reader of the feed hears something this often.")
     feed_readers_max: Count = _setting(64, "Readers of the feed at one time; more get 503.")
-    feed_jobs_max: Count = _setting(200, "Newest jobs shown in the feed.")
+    feed_rows_max: Count = _setting(200, "Nodes, sessions and jobs shown in the feed, of each.")
 
     # -- bounds -----------------------------------------------------------------
     metrics_pairs_max: Count = _setting(

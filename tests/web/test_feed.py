@@ -75,9 +75,9 @@ async def test_all_readers_share_one_view(
     looks = []
     jobs = Snapshot.jobs
 
-    def counted(self: Snapshot, most: int) -> list[dict[str, object]]:
+    def counted(self: Snapshot, *, most: int) -> list[dict[str, object]]:
         looks.append(trio.current_time())
-        return jobs(self, most)
+        return jobs(self, most=most)
 
     monkeypatch.setattr(Snapshot, "jobs", counted)
     async with scheduler_world() as world:

@@ -5,6 +5,7 @@ Unix milliseconds, durations milliseconds.
 """
 
 from collections import Counter
+from heapq import nsmallest
 from itertools import islice
 from typing import Any
 
@@ -86,22 +87,23 @@ class Snapshot:
             "draining": state.draining,
         }
 
-    def nodes(self, need: Need | None = None) -> list[dict[str, Any]]:
+    def nodes(self, need: Need | None = None, *, most: int = LISTED_MAX) -> list[dict[str, Any]]:
         """Every registered node, what it can do and why it may not be used.
 
-        With ``need`` each has a ``rejection`` for it: None, or a word and a text.
+        With ``need`` each has a ``rejection`` for it: None, or a word and a text. If there are
+        too many, those that somebody should look at are shown before the others.
         """
-        known = list(self._state.nodes.values())[:LISTED_MAX]
+        known = nsmallest(most, self._state.nodes.values(), key=lambda n: n.status == "ready")
         if need is None:
             return [self._node(node) for node in known]
         return [{**self._node(node), "rejection": _rejection(need, node)} for node in known]
 
-    def sessions(self) -> list[dict[str, Any]]:
-        """Every session, connected or resumable."""
-        known = list(self._state.sessions.values())[:LISTED_MAX]
-        return [self._session(session) for session in known]
+    def sessions(self, *, most: int = LISTED_MAX) -> list[dict[str, Any]]:
+        """Every session, connected or resumable; the newest first."""
+        newest = islice(reversed(self._state.sessions.values()), most)
+        return [self._session(session) for session in newest]
 
-    def jobs(self, most: int = LISTED_MAX) -> list[dict[str, Any]]:
+    def jobs(self, *, most: int = LISTED_MAX) -> list[dict[str, Any]]:
         """The newest jobs, live or settled, without their stories; the newest first."""
         newest = islice(reversed(self._state.jobs.values()), most)
         return [self._job(job) for job in newest]

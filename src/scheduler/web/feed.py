@@ -92,15 +92,15 @@ class Feed:
         if self._view is None or not (fresh or unchanged):
             self._next_change = self._changed()
             self._made_at = trio.current_time()
-            self._view = _view(self._snapshot(), self._config.feed_jobs_max)
+            self._view = _view(self._snapshot(), self._config.feed_rows_max)
         return self._view
 
 
-def _view(snapshot: Snapshot, jobs_max: int) -> View:
+def _view(snapshot: Snapshot, rows_max: int) -> View:
     lists = {
-        "nodes": snapshot.nodes(),
-        "sessions": snapshot.sessions(),
-        "jobs": snapshot.jobs(jobs_max),
+        "nodes": snapshot.nodes(most=rows_max),
+        "sessions": snapshot.sessions(most=rows_max),
+        "jobs": snapshot.jobs(most=rows_max),
     }
     tables = {
         name: {row[TABLES[name]]: _lasting(row) for row in rows} for name, rows in lists.items()
