@@ -266,6 +266,17 @@ def inconsistencies(config: Config) -> list[str]:
         )
     if config.dispatched_timeout > config.dispatched_timeout_max:
         problems.append("dispatched_timeout must not be more than dispatched_timeout_max")
+    replayed = config.retained_outcomes_max + 2 * config.jobs_per_session_max
+    if not replayed < config.outbox_messages_max:
+        problems.append(
+            f"retained_outcomes_max + 2 * jobs_per_session_max ({replayed}) must be less than "
+            f"outbox_messages_max ({config.outbox_messages_max}): whoever resumes gets all at once"
+        )
+    if not 2 * config.retained_bytes_max <= config.outbox_bytes_max:
+        problems.append(
+            f"retained_bytes_max ({config.retained_bytes_max}) must be at most half of "
+            f"outbox_bytes_max ({config.outbox_bytes_max}): whoever resumes gets all at once"
+        )
     node_loss = config.node_dead_timeout + config.node_receipt_timeout
     if not node_loss < config.dispatched_timeout / 2:
         problems.append(
@@ -302,6 +313,7 @@ class NodeConfig:
     slots: Count = _setting(2, "Jobs run at the same time.")
     node_id: str = _setting("", "A name that survives restarts; empty lets the scheduler give one.")
     log_level: str = _setting("info", "Least severe log line shown: debug, info, warning or error.")
+    log_format: str = _setting("console", "Log lines for people (console) or programs (json).")
     connect_timeout: Seconds = _setting(5.0, "How long one attempt to connect may take.")
     backoff_first: Seconds = _setting(0.5, "Ceiling of the first pause between attempts.")
     backoff_max: Seconds = _setting(5.0, "Ceiling of every pause between attempts.")
@@ -313,7 +325,6 @@ class NodeConfig:
         64 * 2**20, "Bytes of finished results kept until the scheduler has receipted them."
     )
 
-    log_format: str = _setting("console", "Log lines for people (console) or programs (json).")
     def __attrs_post_init__(self) -> None:
         """Refuse values that cannot work."""
         _positive(self)

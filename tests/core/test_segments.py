@@ -292,7 +292,11 @@ def test_every_sample_is_in_exactly_one_utterance(
 ) -> None:
     """Whatever the chunks, pauses and lost connections: all sound, once, in order, bounded."""
     speaker = Speaker(
-        chunked_seconds_max=4.0, chunked_bytes_max=14, jobs_per_session_max=1000, slots=256
+        chunked_seconds_max=4.0,
+        chunked_bytes_max=14,
+        jobs_per_session_max=1000,
+        slots=256,
+        outbox_messages_max=4096,
     )
     spoken = b""
     for position, (samples, final, sixtyfourths, broken) in enumerate(steps):

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+from typing import Any
 
 import pytest
 import raw_peer
@@ -18,6 +19,11 @@ from scheduler.config import Config
 from scheduler.errors import Close, ConnectionLost
 from scheduler.runtime.connection import accept, dial
 
+NARROW_OUTBOX: Any = {
+    "outbox_messages_max": 8,
+    "retained_outcomes_max": 1,
+    "jobs_per_session_max": 1,
+}
 CONFIG = Config(write_timeout=4, close_timeout=2, ping_interval=16, pong_timeout=4)
 NARROW = LinkPlan(latency=0.0, window=64)
 """A link on which anything longer than 64 bytes needs a reader."""
@@ -130,7 +136,7 @@ async def test_an_end_is_bounded_whatever_the_peer_reads(autojump_clock: MockClo
 
 async def test_a_slow_consumer_is_told_so(autojump_clock: MockClock) -> None:
     """An outbox that overflows ends the connection with 4002 behind the frame being written."""
-    config = Config(outbox_messages_max=8, write_timeout=4)
+    config = Config(write_timeout=4, **NARROW_OUTBOX)
     async with served(NARROW, config=config) as here:
         here.connection.put('{"type":"first","pad":"' + "x" * 200 + '"}', seq=1)
         await trio.testing.wait_all_tasks_blocked()
@@ -145,7 +151,7 @@ async def test_a_slow_consumer_is_told_so(autojump_clock: MockClock) -> None:
 
 async def test_a_slow_consumer_that_reads_nothing_is_cut(autojump_clock: MockClock) -> None:
     """Whoever does not even take the frame being written is gone after ``write_timeout``."""
-    config = Config(outbox_messages_max=8, write_timeout=4, close_timeout=2)
+    config = Config(write_timeout=4, close_timeout=2, **NARROW_OUTBOX)
     async with served(NARROW, config=config) as here:
         here.connection.put("x" * 200, seq=10)
         await trio.testing.wait_all_tasks_blocked()

@@ -33,22 +33,26 @@ T = TypeVar("T")
 KINDS = get_args(Kind)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 HANDSHAKE_BYTES = 129
-TIGHT: tuple[tuple[str, tuple[float, ...]], ...] = (
-    ("attempts_max", (1, 2)),
-    ("jobs_per_session_max", (1, 3)),
-    ("retained_outcomes_max", (1, 4)),
-    ("retained_bytes_max", (2048, 4096)),
-    ("retained_total_bytes_max", (2048, 8192)),
-    ("outbox_messages_max", (8, 16)),
-    ("outbox_bytes_max", (4096, 8192)),
-    ("invalid_messages_max", (1, 3)),
-    ("jobs_waiting_max", (2,)),
-    ("finished_retention", (0.25, 2.0)),
-    ("finished_jobs_max", (1, 4)),
-    ("quarantine_setbacks", (1, 2)),
-    ("utterances_remembered_max", (2, 8)),
+NARROW = {"retained_outcomes_max": 2, "jobs_per_session_max": 2, "outbox_messages_max": 8}
+SMALL = {"retained_bytes_max": 2048, "outbox_bytes_max": 4096}
+TIGHT: tuple[dict[str, float], ...] = (
+    *({"attempts_max": most} for most in (1, 2)),
+    *({"jobs_per_session_max": most} for most in (1, 3)),
+    *({"retained_outcomes_max": most} for most in (1, 4)),
+    *({"retained_total_bytes_max": most} for most in (2048, 8192)),
+    *({"invalid_messages_max": most} for most in (1, 3)),
+    *({"finished_retention": seconds} for seconds in (0.25, 2.0)),
+    *({"finished_jobs_max": most} for most in (1, 4)),
+    *({"quarantine_setbacks": most} for most in (1, 2)),
+    *({"utterances_remembered_max": most} for most in (2, 8)),
+    {"jobs_waiting_max": 2},
+    {"sessions_max": 3},
+    NARROW,
+    SMALL,
+    {**SMALL, "retained_bytes_max": 1024},
+    {**NARROW, **SMALL},
 )
-"""Settings that make a limit near, and what they may be then."""
+"""Settings under which a limit is near."""
 
 
 class Dice:
@@ -178,8 +182,8 @@ class Dice:
         return HostilePlan(attack=self.pick(get_args(Attack)), at=self.time(4), link=self.link(0.3))
 
     def settings(self) -> tuple[tuple[str, float], ...]:
-        chosen = self.many(lambda: self.pick(TIGHT), 0.5, 3)
-        return tuple({name: self.pick(values) for name, values in chosen}.items())
+        chosen = {**NARROW, **self.pick(TIGHT)} if self.chance(0.1) else dict(self.pick(TIGHT))
+        return tuple(chosen.items())
 
 
 def draw_world(seed: int) -> WorldPlan:

@@ -140,7 +140,8 @@ class Monitor:
             most = config.retained_outcomes_max + config.jobs_per_session_max
             self._bound("unacknowledged outcomes", len(session.owed), most)
             self._bound("indexes", len(session.by_index), config.utterances_remembered_max)
-        self._bound("waiting jobs", state.jobs_waiting, config.jobs_waiting_max)
+        lost = sum(plan.slots for plan in self.scene.plan.nodes) + config.base_node_slots
+        self._bound("waiting jobs", state.jobs_waiting, config.jobs_waiting_max + lost)
         self._bound("sessions", len(state.sessions), config.sessions_max)
         self._bound("nodes", len(state.nodes), config.nodes_max)
         self._bound("connections", len(self.shell._connections), config.connections_max)

@@ -105,8 +105,8 @@ def delivered_means_received(run: Run) -> Iterator[str]:
         assert talk.session_id is not None
         owners[talk.session_id] = talk.owner
         for heard in outcomes_heard(talk):
-            message = heard.message
-            has.setdefault((talk.session_id, message["seq"], message["job_id"]), heard.at)
+            key = (talk.session_id, heard.message["seq"], heard.message["job_id"])
+            has[key] = min(heard.at, has.get(key, heard.at))
     for fact in run.history.all("delivered"):
         session_id, job_id, seq = (fact.detail[k] for k in ("session_id", "job_id", "seq"))
         if not is_honest(run, owners.get(session_id, "witness")):
@@ -198,16 +198,17 @@ def outcomes_come_in_order(run: Run) -> Iterator[str]:
 
 def clients_hear_in_order(run: Run) -> Iterator[str]:
     """What a client reads for the first time is always the next number."""
-    highest: dict[str, int] = collections.defaultdict(int)
+    heard: dict[str, list[Heard]] = collections.defaultdict(list)
     for talk in session_talks(run):
-        assert talk.session_id is not None
-        if not is_honest(run, talk.owner):
-            continue
-        for heard in outcomes_heard(talk):
-            seq = heard.message["seq"]
-            if seq > highest[talk.session_id] + 1:
-                yield f"{talk.owner} hears {seq} after {highest[talk.session_id]}"
-            highest[talk.session_id] = max(seq, highest[talk.session_id])
+        if is_honest(run, talk.owner):
+            heard[talk.session_id or ""] += outcomes_heard(talk)
+    for session_id, outcomes in heard.items():
+        highest = 0
+        for one in sorted(outcomes, key=lambda o: o.at):
+            seq = one.message["seq"]
+            if seq > highest + 1:
+                yield f"{session_id} hears {seq} after {highest}"
+            highest = max(seq, highest)
 
 
 def receipts_move_forward(run: Run) -> Iterator[str]:
