@@ -39,8 +39,9 @@ def install(session: nox.Session, *groups: str, extras: str = "") -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments after -- go to pytest."""
     install(session, "test", extras="[node]")
-    # The session `docs` has the first, the session `browser` the last.
-    default = [f"--ignore={path}" for path in (*DOC_TESTS, "tests/browser")]
+    # The session `docs` has the first, the sessions of their names the others.
+    elsewhere = (*DOC_TESTS, "tests/browser", "tests/prometheus")
+    default = [f"--ignore={path}" for path in elsewhere]
     session.run("python", "-m", "pytest", *(session.posargs or default))
 
 
@@ -82,6 +83,15 @@ def browser(session: nox.Session) -> None:
     session.run("bash", "-ec", f"source scripts/lib.sh; {prepare}", external=True)
     arguments = session.posargs or ["tests/browser"]
     session.run(".nox/browser/bin/python", "-m", "pytest", *arguments, external=True)
+
+
+@nox.session(default=False)
+def prometheus(session: nox.Session) -> None:
+    """Let promtool judge metrics and rules, and a real Prometheus scrape a real scheduler."""
+    install(session, "test")
+    prepare = "source scripts/lib.sh; need_debian_packages prometheus"
+    session.run("bash", "-ec", prepare, external=True)
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/prometheus"]))
 
 
 @nox.session(default=False)
