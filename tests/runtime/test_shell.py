@@ -1,0 +1,180 @@
+"""A decision and its effects are one step, and the registry is the set of open connections."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+import structlog.testing
+import trio
+import trio.testing
+from connection_support import Served, served
+from fakes import CountingIds
+from messages import hello, utterance
+from trio.testing import MockClock
+
+from scheduler.config import Config
+from scheduler.core.engine import Engine
+from scheduler.core.events import (
+    DrainStarted,
+    Effect,
+    Event,
+    Expired,
+    Left,
+    Received,
+    SessionJoined,
+    Timer,
+)
+from scheduler.errors import Close
+from scheduler.runtime.shell import Shell
+from scheduler.wire.session import ClientHeartbeat
+
+
+class Observed:
+    """A shell, and what it reported."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.seen: list[tuple[Event, list[Effect], int]] = []
+        self.shell = Shell(Engine(Config(), CountingIds()), nursery, observe=self.observe)
+
+    def observe(self, event: Event, effects: list[Effect]) -> None:
+        self.seen.append((event, effects, self.shell.connections))
+
+    @property
+    def events(self) -> list[Event]:
+        return [event for event, _, _ in self.seen]
+
+
+@contextlib.asynccontextmanager
+async def observed() -> AsyncIterator[Observed]:
+    async with trio.open_nursery() as nursery:
+        yield Observed(nursery)
+        nursery.cancel_scope.cancel()
+
+
+async def test_being_registered_is_being_in_the_block(autojump_clock: MockClock) -> None:
+    """Each block has a generation of its own; leaving it is ``Left``, told when it is gone."""
+    async with observed() as here, served() as one, served() as two:
+        shell = here.shell
+        with shell.registered(one.connection) as first:
+            with shell.registered(two.connection) as second:
+                assert (first, second, shell.connections) == (1, 2, 2)
+                two.connection.cut(Close.SLOW_CONSUMER)
+            assert shell.connections == 1
+        assert shell.connections == 0
+        with shell.registered(one.connection) as third:
+            assert third == 3
+        left = [(e.connection, e.close, n) for e, _, n in here.seen if isinstance(e, Left)]
+        assert left == [
+            (2, Close.SLOW_CONSUMER, 1),
+            (1, Close.GOING_AWAY, 0),
+            (3, Close.GOING_AWAY, 0),
+        ]
+
+
+async def test_an_error_leaves_the_block_too(autojump_clock: MockClock) -> None:
+    """However the block ends, the connection is registered no more."""
+    async with observed() as here, served() as one:
+        with pytest.raises(ZeroDivisionError), here.shell.registered(one.connection):
+            raise ZeroDivisionError
+        assert here.shell.connections == 0
+        assert isinstance(here.events[-1], Left)
+
+
+async def join(here: Observed, one: Served, generation: int) -> str:
+    """Let the peer's session begin; its id."""
+    here.shell.apply(SessionJoined(generation, hello()))
+    return str((await one.peer.hear_message("session_init_ack"))["session_id"])
+
+
+async def test_effects_are_performed_before_apply_returns(autojump_clock: MockClock) -> None:
+    """What an event causes is in the outbox and the timers when ``apply`` comes back."""
+    async with observed() as here, served() as one:
+        with here.shell.registered(one.connection) as generation:
+            session_id = await join(here, one, generation)
+            here.shell.apply(Received(generation, utterance(session_id)))
+            assert len(here.shell.deadlines) == 1
+            assert here.shell.engine.unfinished == 1
+            event, effects, _ = here.seen[-1]
+            assert isinstance(event, Received)
+            assert effects
+            told = [await one.peer.hear_message(), await one.peer.hear_message()]
+            assert [message["type"] for message in told] == ["utterance_accepted", "ui_event"]
+
+
+async def test_a_timer_comes_back_as_an_event(autojump_clock: MockClock) -> None:
+    """A deadline that the engine set expires as an event, at its time, and settles the job."""
+    async with observed() as here, served() as one:
+        with here.shell.registered(one.connection) as generation:
+            session_id = await join(here, one, generation)
+            here.shell.apply(Received(generation, utterance(session_id)))
+            outcome = await one.peer.hear_message("missing_result")
+            assert (
+                trio.current_time()
+                == here.shell.engine.snapshot(0).job(outcome["job_id"])[  # type: ignore[index]
+                    "settled_at_ms"
+                ]
+                / 1000
+            )
+            assert Expired(Timer("job", outcome["job_id"])) in here.events
+            assert here.shell.engine.unfinished == 0
+
+
+async def test_what_is_for_nobody_goes_nowhere(autojump_clock: MockClock) -> None:
+    """An effect for a connection that is not registered any more is dropped, not misdirected."""
+    async with observed() as here, served() as one, served() as two:
+        with here.shell.registered(one.connection) as old:
+            session_id = await join(here, one, old)
+        with here.shell.registered(two.connection) as new:
+            here.shell.apply(Received(old, ClientHeartbeat(session_id=session_id, timestamp=1)))
+            here.shell.apply(SessionJoined(new, hello()))
+            assert (await two.peer.hear_message())["type"] == "session_init_ack"
+        await trio.testing.wait_all_tasks_blocked()
+        assert one.writing == two.writing == []
+
+
+async def test_until_looks_after_each_event(autojump_clock: MockClock) -> None:
+    """``until`` returns with the event that makes its condition true, or at once."""
+    async with observed() as here, served() as one:
+        await here.shell.until(lambda: True)
+        reached = trio.Event()
+
+        async def wait() -> None:
+            await here.shell.until(lambda: len(here.seen) >= 2)
+            reached.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            with here.shell.registered(one.connection) as generation:
+                here.shell.apply(SessionJoined(generation, hello()))
+                await trio.testing.wait_all_tasks_blocked()
+                assert not reached.is_set()
+                here.shell.apply(DrainStarted())
+                await reached.wait()
+
+
+async def test_everybody_is_told_of_the_end(autojump_clock: MockClock) -> None:
+    """``end_all`` closes every registered connection behind what it had to say, and no other."""
+    async with observed() as here, served() as one, served() as two, served() as three:
+        with (
+            here.shell.registered(one.connection) as generation,
+            here.shell.registered(two.connection),
+        ):
+            here.shell.apply(SessionJoined(generation, hello()))
+            here.shell.end_all(Close.GOING_AWAY)
+            await one.peer.hear_message("session_init_ack")
+            assert await one.peer.hear_close() == Close.GOING_AWAY.code
+            assert await two.peer.hear_close() == Close.GOING_AWAY.code
+            assert not three.connection.over.is_set()
+
+
+async def test_facts_that_matter_are_loud(autojump_clock: MockClock) -> None:
+    """What ends or begins is a line at info level, the steps between are for debugging."""
+    with structlog.testing.capture_logs() as logs:
+        async with observed() as here, served() as one:
+            with here.shell.registered(one.connection) as generation:
+                session_id = await join(here, one, generation)
+                here.shell.apply(Received(generation, utterance(session_id)))
+    levels = {line["event"]: line["log_level"] for line in logs}
+    assert levels["session_joined"] == levels["session_left"] == "info"
+    assert levels["accepted"] == levels["waiting"] == "debug"
