@@ -11,11 +11,11 @@ from typing import Any
 
 import attrs
 import trio
-import trio.testing
 from client_support import World, reach, scheduler_world, session_on
 from fakes import ScriptedRunner
 from messages import EN_ES, capabilities, languages
 from simulation.network import Fault, Network
+from simulation.schedules import Fifo, simulate
 
 from scheduler.commands.checkup import Found, Patient, examine
 from scheduler.commands.doctor import recording
@@ -88,11 +88,8 @@ def ailment(function: Callable[[], Awaitable[Report]]) -> Callable[[], Awaitable
 
 
 def diagnose(name: str) -> Report:
-    """Let the doctor see this one, in virtual time."""
-    clock = trio.testing.MockClock(autojump_threshold=0)
-    report = trio.run(AILMENTS[name], clock=clock)
-    assert isinstance(report, Report)
-    return report
+    """Let the doctor see this one, in virtual time and always in the same order of tasks."""
+    return simulate(AILMENTS[name], schedule=Fifo())
 
 
 @contextlib.asynccontextmanager
