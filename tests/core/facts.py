@@ -64,6 +64,11 @@ def _waiting(ledger: "Ledger", detail: Detail) -> None:
     task = _task(ledger, detail)
     if not task.live or task.on is not None:
         raise Broken("nothing is told about a job after its outcome", detail)
+    if task.why == detail["why"]:
+        raise Broken("a reason is told when it changes", (task, detail))
+    task.why = detail["why"]
+    if ledger.persons[task.session_id].connection is not None:
+        ledger.to_tell.add(task.job_id)
 
 
 def _free(ledger: "Ledger", task: Task) -> None:
@@ -74,7 +79,7 @@ def _free(ledger: "Ledger", task: Task) -> None:
         del machine.held[task.job_id]
     elif ledger.predecessor is not None and ledger.predecessor.connection == task.on:
         del ledger.predecessor.held[task.job_id]
-    task.on = None
+    task.on, task.why = None, None
 
 
 def _attempt_lost(ledger: "Ledger", detail: Detail) -> None:

@@ -174,7 +174,8 @@ class Hands:
 
     def join_node(self, a: int, b: int) -> None:
         connection = self.world.open()
-        said = register(slots=b % 4, pairs=SPOKEN[a % 4], receipts=bool(a // 4 + b % 3) or None)
+        slots = (1, 2, 3, None, 1, 2, 3, 0)[b]
+        said = register(slots=slots, pairs=SPOKEN[a % 4], receipts=bool(a % 3) or None)
         self.world.apply(NodeJoined(connection, said))
 
     def rejoin_node(self, a: int, b: int) -> None:
@@ -202,7 +203,7 @@ class Hands:
 
     def silence(self, a: int, b: int) -> None:
         if found := self._worker(a):
-            self.world.apply((Heard if b % 2 else Silent)(found[1]))
+            self.world.apply((Heard if b % 4 else Silent)(found[1]))
 
     def beat(self, a: int, b: int) -> None:
         """A heartbeat, in which anything may have changed."""
@@ -268,6 +269,16 @@ class Hands:
             case 3:
                 said = attrs.evolve(said, session_id="s-other")
         self.world.say(connection, said)
+
+    def report_too_late(self, a: int, b: int) -> None:
+        """A good result of a job that has just been given up."""
+        ended = {t.job_id for t in self.world.ledger.tasks.values() if t.kind == "job_timeout"}
+        for worker in self.world.workers:
+            late = [job for job in worker.jobs if job.job_id in ended]
+            if worker.connection is not None and (job := one_of(late, a)) is not None:
+                said = result(job, worker.node_id, text=f"{job.job_id}, late")
+                self.world.say(worker.connection, said)
+                return
 
     def serve(self, a: int, b: int) -> None:
         """A node does one of its current jobs from the receipt to the result."""

@@ -4,6 +4,8 @@ A job's *place* is its number among the accepted jobs of its session. It must co
 outcome with that ``seq``; so the ledger knows every ``seq`` beforehand and believes none.
 """
 
+from collections.abc import Iterable
+
 import attrs
 
 from scheduler.core.events import Generation
@@ -33,6 +35,7 @@ class Task:
     accepted_at: float
     waiting_since: float
     remembered: bool
+    why: str | None = None
     kind: str | None = None
     text: str | None = None
     attempt: int = 0
@@ -104,15 +107,33 @@ class Machine:
         usable = min(self.slots, 1) if self.on_probation else self.slots
         return max(0, usable - len(self.held))
 
-    def could_take(self, task: Task) -> bool:
-        """Whether the task may be given to this node now, by the rules of placement."""
-        return (
-            self.free > 0
-            and self.ready
-            and not (self.draining or self.suspect or self.quarantined)
-            and task.pairs <= self.pairs
-            and (self.receipts or self.node_id not in task.base_nodes)
+    def why_not(self, task: Task) -> str | None:
+        """The reason that counts most against giving the task to this node; None if none does."""
+        reasons = (
+            ("service_not_ready", not self.ready),
+            ("language_missing", not task.pairs <= self.pairs),
+            ("already_tried", not self.receipts and self.node_id in task.base_nodes),
+            ("draining", self.draining),
+            ("quarantined", self.quarantined),
+            ("silent", self.suspect),
+            ("no_free_slot", self.free == 0),
         )
+        return next((reason for reason, holds in reasons if holds), None)
+
+
+SAID_FIRST = ("no_free_slot", "silent", "draining", "quarantined", "already_tried")
+"""Of the reasons of several nodes the one is told that is most likely to pass."""
+
+
+def why_waiting(task: Task, machines: Iterable[Machine]) -> str:
+    """The word that the session must have been told for its waiting job."""
+    reasons = {machine.why_not(task) for machine in machines}
+    if not reasons:
+        return "no_node"
+    for reason in (*SAID_FIRST, "service_not_ready"):
+        if reason in reasons:
+            return "all_busy" if reason == "no_free_slot" else reason
+    return "no_capability"
 
 
 def pairs_of(languages: LanguageCapabilities | None) -> Pairs:

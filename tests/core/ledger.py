@@ -75,6 +75,7 @@ class Ledger:
         self.salvaged: Task | None = None
         self.predecessor: Machine | None = None
         self.to_cancel: set[Cancelled] = set()
+        self.to_tell: set[str] = set()
         self._cancels: set[Cancelled] = set()
         self._replaced: set[int] = set()
 
@@ -149,6 +150,8 @@ class Ledger:
             self._let_go_if_base(self.event)
         if missed := self.to_cancel - self._cancels:
             raise Broken("cancelling reaches the node at once", missed)
+        if self.to_tell:
+            raise Broken("a waiting session is told why", self.to_tell)
         for connection, job_id, attempt in self._cancels:
             machine = self.at.get(connection)
             if isinstance(machine, Machine) and machine.held.get(job_id, -1) == attempt:
@@ -338,6 +341,8 @@ class Ledger:
             or task.index != message.utterance_index
         ):
             raise Broken("a session sees only its own", (person.session_id, message))
+        if isinstance(message, session.UiEvent) and message.event == "WAITING":
+            self.to_tell.discard(message.job_id)
         is_error = isinstance(message, session.UiEvent) and message.event == "ERROR"
         if task.live == is_error or task.place <= person.sent:
             raise Broken("nothing is told about a job after its outcome", message)
@@ -404,8 +409,8 @@ class Ledger:
             raise Broken("a session sees only its own", message)
         if message.attempt_id != task.attempt + 1 or message.attempt_id > self.config.attempts_max:
             raise Broken("attempts are numbered and bounded", (task, message))
-        if not machine.could_take(task):
-            raise Broken("a job goes only to a node that can take it", (task, machine))
+        if reason := machine.why_not(task):
+            raise Broken("a job goes only to a node that can take it", (reason, task, machine))
         task.attempt = message.attempt_id
         task.on = task.last_on = machine.connection
         task.assigned_at, task.receipted = self.now, False

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from core.known import Broken
+from core.known import Broken, why_waiting
 
 from scheduler.core.engine import Engine
 from scheduler.core.events import Timer
@@ -19,6 +19,7 @@ def check(ledger: "Ledger", engine: Engine, *, lateness: float) -> None:
     engine.check()
     registry_is_the_live_connections(ledger, engine)
     no_free_slot_beside_a_waiting_job(ledger)
+    waiting_sessions_know_why(ledger)
     slots_are_derived(ledger, engine)
     nothing_is_held_back(ledger)
     every_job_ends_in_time(ledger, engine, lateness)
@@ -36,8 +37,17 @@ def no_free_slot_beside_a_waiting_job(ledger: "Ledger") -> None:
     for task in ledger.tasks.values() if free else ():
         if task.live and task.on is None:
             for machine in free:
-                if machine.could_take(task):
+                if machine.why_not(task) is None:
                     raise Broken("a free slot and a waiting job never coexist", (task, machine))
+
+
+def waiting_sessions_know_why(ledger: "Ledger") -> None:
+    """A job that was tried before may have a reason of its own, which is not followed."""
+    for task in ledger.tasks.values():
+        if task.live and task.on is None and not task.attempt:
+            reason = why_waiting(task, ledger.machines.values())
+            if task.why != reason:
+                raise Broken("a reason is told when it changes", (reason, task))
 
 
 def slots_are_derived(ledger: "Ledger", engine: Engine) -> None:
