@@ -106,3 +106,10 @@ def rolling(session: nox.Session) -> None:
     """Restart the scheduler politely under load, and print what that cost: `-- --restarts 10`."""
     install(session, "test")
     session.run("python", "-m", "crash.rolling", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(default=False)
+def simulate(session: nox.Session) -> None:
+    """Search whole simulated worlds for a broken property: `-- --seed 1 --utterances 300000`."""
+    install(session, "test")
+    session.run("python", "-m", "simulation.longrun", *session.posargs, env={"PYTHONPATH": "tests"})

@@ -33,9 +33,13 @@ T = TypeVar("T")
 KINDS = get_args(Kind)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 HANDSHAKE_BYTES = 129
-NARROW = {"retained_outcomes_max": 2, "jobs_per_session_max": 2, "outbox_messages_max": 8}
-SMALL = {"retained_bytes_max": 2048, "outbox_bytes_max": 4096}
-TIGHT: tuple[dict[str, float], ...] = (
+NARROW: dict[str, Any] = {
+    "retained_outcomes_max": 2,
+    "jobs_per_session_max": 2,
+    "outbox_messages_max": 8,
+}
+SMALL: dict[str, Any] = {"retained_bytes_max": 2048, "outbox_bytes_max": 4096}
+TIGHT: tuple[dict[str, Any], ...] = (
     *({"attempts_max": most} for most in (1, 2)),
     *({"jobs_per_session_max": most} for most in (1, 3)),
     *({"retained_outcomes_max": most} for most in (1, 4)),

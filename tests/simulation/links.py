@@ -39,6 +39,7 @@ class Link:
         self.to_client = self._pipe("to_client")
         self.client = LinkStream(self, "client", sends=self.to_server, receives=self.to_client)
         self.server = LinkStream(self, "server", sends=self.to_client, receives=self.to_server)
+        self.struck: list[tuple[float, Fault]] = []
         self._unusable_since = inf
         self._spared = False
         self._black = False
@@ -150,6 +151,7 @@ class Link:
             if self.client.broken and self.server.broken:
                 return
             self.strikes[fault.kind] += 1
+            self.struck.append((when, fault))
             if fault.kind == "reset":
                 self._reset(when)
             elif fault.kind == "black_hole":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from simulation import worldplan
 from simulation.drawing import draw_world
@@ -35,7 +37,7 @@ def test_all_times_may_tie() -> None:
         {"outbox_bytes_max": 4096},
     ],
 )
-def test_whoever_resumes_must_fit_into_the_outbox(limits: dict[str, int]) -> None:
+def test_whoever_resumes_must_fit_into_the_outbox(limits: dict[str, Any]) -> None:
     """Limits under which a resumed session would be cut off as a slow consumer are refused."""
     with pytest.raises(ConfigError, match="whoever resumes gets all at once"):
         Config(**limits)
