@@ -187,7 +187,8 @@ def _sentences(error: BaseException) -> list[str]:
     """What went wrong, without the wrapping that libraries put around it."""
     if isinstance(error, BaseExceptionGroup):
         return [text for inner in error.exceptions for text in _sentences(inner)]
-    return [str(error)]
+    heading, *problems = str(error).splitlines() or [type(error).__name__]
+    return [line.removeprefix("- ").removeprefix("ConfigError: ") for line in problems] or [heading]
 
 
 def _take_config_files(args: list[str]) -> None:

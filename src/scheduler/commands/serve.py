@@ -1,6 +1,5 @@
 """``python -m scheduler serve``: the scheduler on a real port, until a signal ends it."""
 
-import os
 import secrets
 import signal
 import time
@@ -13,6 +12,7 @@ import trio
 from scheduler.commands.supervision import Supervision
 from scheduler.config import Config
 from scheduler.errors import SchedulerError
+from scheduler.runtime.dialer import Address
 from scheduler.runtime.ids import RandomIds
 from scheduler.runtime.shell import Shell
 from scheduler.server.serve import Shutdown, serve
@@ -28,9 +28,11 @@ async def run_serve(config: Config) -> None:
     try:
         listeners = await trio.open_tcp_listeners(config.port, host=config.host)
     except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno else str(error)
-        raise SchedulerError(f"cannot listen on {config.host}:{config.port} ({reason})") from None
+        wanted = Address(config.host, config.port, tls=False).text
+        reason = (error.strerror or str(error)).lower()
+        raise SchedulerError(f"cannot listen on {wanted} ({reason})") from None
     host, port = listeners[0].socket.getsockname()[:2]
+    address = Address(host, port, tls=False).text
     shutdown = Shutdown()
     async with trio.open_nursery() as nursery:
         run = partial(
@@ -43,11 +45,12 @@ async def run_serve(config: Config) -> None:
             journal=journal,
         )
         shell: Shell = await nursery.start(_then_cancel, run, nursery)
-        click.echo(f"listening on {host}:{port} (journal: {journal.name})", err=True)
         supervision = Supervision()
-        supervision.say("READY=1", f"STATUS=listening on {host}:{port}")
+        # Whoever reads that we listen may send a signal at once, so that comes first.
+        await nursery.start(on_signals, partial(_stop, shutdown, shell, supervision))
+        click.echo(f"listening on {address} (journal: {journal.name})", err=True)
+        supervision.say("READY=1", f"STATUS=listening on {address}")
         nursery.start_soon(supervision.feed_watchdog)
-        await on_signals(partial(_stop, shutdown, shell, supervision))
 
 
 async def _then_cancel(
@@ -70,8 +73,11 @@ def _stop(shutdown: Shutdown, shell: Shell, supervision: Supervision) -> None:
     shutdown.request()
 
 
-async def on_signals(act: Callable[[], None]) -> None:
+async def on_signals(
+    act: Callable[[], None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
     """Call ``act`` for every SIGINT and SIGTERM; runs until cancelled."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
         async for _ in signals:
             act()
