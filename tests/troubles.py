@@ -455,6 +455,32 @@ def queued() -> Explained:
     return stage.explained()
 
 
+def half_written() -> Stage:
+    """A person whose device has frozen: the result is larger than what the kernels buffer."""
+    stage = Stage()
+    machine, node_id = stage.join_node()
+    stage.submit()
+    job = stage.begin(machine, node_id)
+    stage.advance(2)
+    stage.say(machine, result(job, node_id))
+    stage.apply(Writing(stage.person, 1))
+    stage.advance(4)
+    return stage
+
+
+@trouble
+def stuck() -> Explained:
+    return half_written().explained()
+
+
+@trouble
+def half() -> Explained:
+    stage = half_written()
+    stage.advance(1)
+    stage.lose(stage.person, Close.SLOW_CONSUMER, SignsOfLife(0.25))
+    return stage.explained()
+
+
 @trouble
 def held() -> Explained:
     stage = Stage()

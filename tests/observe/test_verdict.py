@@ -35,6 +35,8 @@ EXPECTED = {
     "broke_after_the_write": ("UNACKNOWLEDGED", "that ended at 1.50 s (the connection broke)"),
     "away": ("UNWRITTEN", "had ended at 0.50 s (the connection broke); it is kept"),
     "queued": ("UNWRITTEN", "is ready since 1.00 s and waits to be written"),
+    "stuck": ("UNWRITTEN", "since 2.00 s, and the connection does not take all of it"),
+    "half": ("UNWRITTEN", "the connection took only a part of it and ended at 7.00 s (too slow"),
     "held": ("HELD", "waits for the outcome of an earlier utterance"),
     "gap": ("GAP", "and a gap takes its place"),
     "written": ("WRITTEN", "which is all that a session without receipts can tell"),

@@ -70,7 +70,7 @@ async def test_a_failed_write_ends_the_connection(autojump_clock: MockClock) -> 
         here.connection.put("x" * 1000, seq=7)
         await here.ended.wait()
         assert here.run_ended_at == CONFIG.write_timeout
-        assert here.connection.close is Close.PEER_GONE
+        assert here.connection.close is Close.SLOW_CONSUMER
         assert here.connection.over.is_set()
         assert (here.writing, here.written) == ([7], [])
         assert here.error is None

@@ -69,7 +69,7 @@ async def test_a_failed_write_deregisters_and_nothing_else_does(autojump_clock: 
             await here.shell.changed.wait()
         assert trio.current_time() == stuck_at + here.config.write_timeout
         (left,) = [event for _, event, _ in here.events if isinstance(event, Left)]
-        assert left.close is Close.PEER_GONE
+        assert left.close is Close.SLOW_CONSUMER
         (session,) = (await here.get("/api/v1/sessions"))[1]["sessions"]
         assert (session["connected"], session["unfinished"]) == (False, 30)
 

@@ -15,7 +15,7 @@ from scheduler.core.placement import Need, unable, unavailable
 from scheduler.core.session import Session
 from scheduler.core.state import State
 from scheduler.core.states import JobState
-from scheduler.core.story import why_not
+from scheduler.core.story import being_written, why_not
 
 LISTED_MAX = 1000
 TRACED_JOBS_MAX = 100
@@ -143,7 +143,12 @@ class Snapshot:
     def _traced(self, job: Job) -> dict[str, Any]:
         session = self._state.sessions.get(job.session_id)
         story = [self._line(line) for line in job.story]
-        return {**self._job(job), "session": session and self._session(session), "story": story}
+        return {
+            **self._job(job),
+            "session": session and self._session(session),
+            "being_written": session is not None and being_written(session, job),
+            "story": story,
+        }
 
     def _line(self, line: StoryLine) -> dict[str, Any]:
         detail = {

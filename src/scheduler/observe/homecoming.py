@@ -91,11 +91,19 @@ def _unwritten(job: View, noun: str) -> Homecoming:
         return Homecoming("HELD", text)
     session = job["session"]
     if session is not None and session["connected"]:
-        return Homecoming("UNWRITTEN", f"{noun} is ready since {ready} and waits to be written")
-    text = f"{noun} is ready since {ready}, when nobody was connected"
+        text = f"{noun} is ready since {ready} and waits to be written"
+        if job["being_written"]:
+            text = f"{noun} is ready since {ready}, and the connection does not take all of it"
+        return Homecoming("UNWRITTEN", text)
+    text = f"{noun} is ready since {ready}"
     if (line := last(job, "disconnected")) is not None:
-        text = f"{noun} is ready since {ready}; the connection of its session had ended at "
-        text += f"{offset(job, line['at_ms'])} ({line['why']})"
+        ended = f"{offset(job, line['at_ms'])} ({line['why']})"
+        if line["at_ms"] <= job["settled_at_ms"]:
+            text += f"; the connection of its session had ended at {ended}"
+        elif "unfinished_write" in line:
+            text += f"; the connection took only a part of it and ended at {ended}"
+        else:
+            text += f"; the connection of its session ended at {ended} before it was written"
     return Homecoming("UNWRITTEN", f"{text}; {_what_next(job)}")
 
 

@@ -82,6 +82,8 @@ def _disconnected(job: View, line: View) -> str:
     text += f"; last heard at {offset(job, line['heard_at_ms'])}"
     if (since := unanswered_since(line)) is not None:
         text += f", no answer to the ping of {offset(job, since)}"
+    if "unfinished_write" in line:
+        text += ", in the middle of this outcome"
     if "resumable_until_ms" in line:
         text += f"; the session may resume until {clock(line['resumable_until_ms'])}"
     return text

@@ -176,6 +176,8 @@ class Connection:
         said_goodbye = self.peer_code in (Close.NORMAL.code, Close.GOING_AWAY.code)
         if self.peer_code == Close.TOO_LARGE.code:
             self._decide(Close.TOO_LARGE)
+        if self._stream.stalled:
+            self._decide(Close.SLOW_CONSUMER)
         self._decide(Close.NORMAL if said_goodbye else Close.PEER_GONE)
 
     async def _write(

@@ -30,6 +30,8 @@ class WholeWrites(trio.abc.Stream):
         self._write_timeout = write_timeout
         self._message_bytes_max = message_bytes_max
         self._torn = False
+        self.stalled = False
+        """Whether a write was given up because the peer took nothing any more."""
         self.message_bytes = 0
         self.heard_at = trio.current_time()
 
@@ -43,6 +45,7 @@ class WholeWrites(trio.abc.Stream):
             with trio.move_on_after(self._write_timeout) as scope:
                 await self._inner.send_all(view[start : start + WRITE_PIECE_BYTES])
             if scope.cancelled_caught:
+                self.stalled = True
                 raise trio.BrokenResourceError("the peer stopped reading")
         self._torn = False
 
