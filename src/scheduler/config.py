@@ -5,27 +5,32 @@ is the flag ``--pending-timeout``, the variable ``SCHEDULER_PENDING_TIMEOUT`` an
 the TOML key ``pending_timeout`` under ``[scheduler]``.
 
 Units are in the types below. Durations are measured on the monotonic clock only.
-The inequalities that must hold between timers stand in :func:`inconsistencies`.
+The inequalities that must hold between timers stand in ``consistency``.
 """
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import attrs
 
+from scheduler.consistency import (
+    client_inconsistencies,
+    inconsistencies,
+    node_inconsistencies,
+)
 from scheduler.errors import ConfigError
 
 Seconds = float
 Count = int
 Bytes = int
 Ratio = float
-LOG_FORMATS = ("console", "json")
 
 
 _USUAL: Any = SimpleNamespace(
     dispatched_timeout=32.0, node_dead_timeout=4.0, node_suspect_timeout=2.0,
     session_retention=600.0, client_receipt_timeout=10.0, message_bytes_max=16 * 2**20,
-    audio_chars_max=8 * 2**20,
+    audio_chars_max=8 * 2**20, drain_timeout=30.0,
 )  # fmt: skip
 """The usual settings, from which the sentences of ``--help`` are computed."""
 
@@ -40,6 +45,11 @@ def _setting(default: Any, text: str) -> Any:
         text = f"{text} Follows the others; usually {default(_USUAL):g}."
         default = attrs.Factory(default, takes_self=True)
     return attrs.field(default=default, metadata={"typed-settings": {"help": text}, "help": text})
+
+
+def _refuse(settings: Any, check: Callable[[Any], list[str]]) -> None:
+    if problems := check(settings):
+        raise ConfigError("; ".join(problems))
 
 
 @attrs.frozen(kw_only=True)
@@ -136,7 +146,10 @@ class Config:
     handshake_timeout: Seconds = _setting(5.0, "From TCP accept to a complete request head.")
     hello_timeout: Seconds = _setting(5.0, "From the upgrade to session_init or node_register.")
     close_timeout: Seconds = _setting(2.0, "How long a peer may take to answer our close frame.")
-    write_timeout: Seconds = _setting(5.0, "A write that makes no progress for this long is cut.")
+    write_timeout: Seconds = _setting(
+        lambda c: min(5.0, c.client_receipt_timeout / 2),
+        "A write that makes no progress for this long is cut.",
+    )
     ping_interval: Seconds = _setting(10.0, "Silence after which a connection is pinged.")
     pong_timeout: Seconds = _setting(
         lambda c: min(5.0, c.client_receipt_timeout / 2),
@@ -148,7 +161,8 @@ class Config:
     http_idle_timeout: Seconds = _setting(60.0, "Idle time of a kept-alive HTTP connection.")
     drain_timeout: Seconds = _setting(30.0, "How long running work may finish after SIGTERM.")
     drain_reconnect_spread: Seconds = _setting(
-        2.0, "Over how long sessions are spread that are told to come back after a restart."
+        lambda c: min(2.0, c.drain_timeout / 2),
+        "Over how long sessions are spread that are told to come back after a restart.",
     )
 
     # -- the journal ------------------------------------------------------------
@@ -222,87 +236,8 @@ class Config:
     )
 
     def __attrs_post_init__(self) -> None:
-        """Refuse values that cannot work, naming each: see :func:`inconsistencies`."""
-        if problems := inconsistencies(self):
-            raise ConfigError("; ".join(problems))
-
-
-def inconsistencies(config: Config) -> list[str]:
-    """Sentences that say which settings clash; empty when the set is consistent."""
-    problems = _not_positive(config)
-    if not 0 <= config.port <= 65535:
-        problems.append(f"port must be 0 to 65535, not {config.port}")
-    if config.log_level not in ("debug", "info", "warning", "error"):
-        problems.append(
-            f"log_level must be debug, info, warning or error, not {config.log_level!r}"
-        )
-    if config.log_format not in LOG_FORMATS:
-        problems.append(f"log_format must be console or json, not {config.log_format!r}")
-
-    if config.journal_sync not in ("normal", "full"):
-        problems.append(f"journal_sync must be normal or full, not {config.journal_sync!r}")
-
-    def below(less: str, more: str, why: str) -> None:
-        a, b = getattr(config, less), getattr(config, more)
-        if not a < b:
-            problems.append(f"{less} ({a:g}) must be less than {more} ({b:g}): {why}")
-
-    below(
-        "node_receipt_timeout", "dispatched_timeout", "a lost assignment must leave time to retry"
-    )
-    below("heartbeat_interval", "node_suspect_timeout", "one late heartbeat is no suspicion")
-    below("node_suspect_timeout", "node_dead_timeout", "a node is suspected before it is given up")
-    below("pong_timeout", "client_receipt_timeout", "a live peer answers a ping before it is cut")
-    below("client_probe_timeout", "client_receipt_timeout", "the probe comes before the verdict")
-    below("client_receipt_timeout", "session_retention", "a cut session must find its outcomes")
-    below("client_receipt_timeout", "outcome_retention", "an outcome outlives its connection")
-    below("audio_chars_max", "message_bytes_max", "the refusal must be sayable before the cut")
-    below("feed_interval", "feed_keepalive", "a pause between views is no silence")
-    below("chunk_pause", "chunked_seconds_max", "a pause must be able to end an utterance")
-    if (config.chunked_bytes_max + 2) // 3 * 4 > config.audio_chars_max:
-        problems.append(
-            f"chunked_bytes_max ({config.chunked_bytes_max}) must be at most three quarters of "
-            f"audio_chars_max ({config.audio_chars_max}): base64 makes four characters of three"
-        )
-    if config.dispatched_timeout > config.dispatched_timeout_max:
-        problems.append("dispatched_timeout must not be more than dispatched_timeout_max")
-    replayed = config.retained_outcomes_max + 2 * config.jobs_per_session_max
-    if not replayed < config.outbox_messages_max:
-        problems.append(
-            f"retained_outcomes_max + 2 * jobs_per_session_max ({replayed}) must be less than "
-            f"outbox_messages_max ({config.outbox_messages_max}): whoever resumes gets all at once"
-        )
-    if not 2 * config.retained_bytes_max <= config.outbox_bytes_max:
-        problems.append(
-            f"retained_bytes_max ({config.retained_bytes_max}) must be at most half of "
-            f"outbox_bytes_max ({config.outbox_bytes_max}): whoever resumes gets all at once"
-        )
-    node_loss = config.node_dead_timeout + config.node_receipt_timeout
-    if not node_loss < config.dispatched_timeout / 2:
-        problems.append(
-            f"node_dead_timeout + node_receipt_timeout ({node_loss:g}) must be less than half of "
-            f"dispatched_timeout ({config.dispatched_timeout:g}): a second attempt needs its time"
-        )
-    return problems
-
-
-_MAY_BE_ZERO = ("port", "dispatched_timeout_per_audio")
-
-
-def _not_positive(settings: Any) -> list[str]:
-    return [
-        f"{field.name} must be {'0 or more' if field.name in _MAY_BE_ZERO else 'more than 0'}, "
-        f"not {value}"
-        for field in attrs.fields(type(settings))
-        if isinstance(value := getattr(settings, field.name), int | float)
-        and not isinstance(value, bool)
-        and not (value > 0 or (value == 0 and field.name in _MAY_BE_ZERO))
-    ]
-
-
-def _positive(settings: Any) -> None:
-    if problems := _not_positive(settings):
-        raise ConfigError("; ".join(problems))
+        """Refuse values that cannot work, naming each."""
+        _refuse(self, inconsistencies)
 
 
 @attrs.frozen(kw_only=True)
@@ -326,8 +261,8 @@ class NodeConfig:
     )
 
     def __attrs_post_init__(self) -> None:
-        """Refuse values that cannot work."""
-        _positive(self)
+        """Refuse values that cannot work, naming each."""
+        _refuse(self, node_inconsistencies)
 
 
 @attrs.frozen(kw_only=True)
@@ -350,5 +285,17 @@ class ClientConfig:
     utterances_open_max: Count = _setting(64, "Utterances without an outcome at one time.")
 
     def __attrs_post_init__(self) -> None:
-        """Refuse values that cannot work."""
-        _positive(self)
+        """Refuse values that cannot work, naming each."""
+        _refuse(self, client_inconsistencies)
+
+
+@attrs.frozen(kw_only=True)
+class TranslateConfig(ClientConfig):
+    """The settings of ``translate``: those of its connection, and what to do with files."""
+
+    url: str = _setting("ws://127.0.0.1:5010", "The scheduler's address (ws:// or wss://).")
+    out: str = _setting(".", "The directory for the translated WAV files; it is made if need be.")
+    timeout: Seconds = _setting(60.0, "How long one file's result may take, connecting included.")
+    rate: Count = _setting(
+        16_000, "Samples per second of headerless .raw files (16-bit little endian, mono)."
+    )

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from messages import result, utterance
 from playbook import Playbook
 
-from scheduler.config import Config, inconsistencies
+from scheduler.config import Config
+from scheduler.consistency import inconsistencies
 from scheduler.core.segments import longest_bytes
 from scheduler.errors import ConfigError
 from scheduler.wire import node, session

@@ -101,7 +101,9 @@ async def test_all_readers_share_one_view(
 
 async def test_a_slow_reader_is_told_the_sum(autojump_clock: object) -> None:
     """What came and went while a reader did not read is not told; what is now, is."""
-    async with scheduler_world(ScriptedRunner(), write_timeout=100.0) as world:
+    async with scheduler_world(
+        ScriptedRunner(), write_timeout=100.0, client_receipt_timeout=200.0
+    ) as world:
         await trio.sleep(1)
         async with feed_reader(world.network, window=256) as reader:
             await trio.sleep(3)  # the snapshot does not fit: the writer waits
