@@ -108,8 +108,9 @@ class Agent:
 
     def _drain(self) -> None:
         """Take no more jobs, and tell the scheduler at once."""
-        running, kept = len(self._jobs.running), len(self._results)
-        self._say(f"draining: jobs running {running}, results without receipt {kept}")
+        if not self._jobs.draining:
+            running, kept = len(self._jobs.running), len(self._results)
+            self._say(f"draining: jobs that run: {running}, results without receipt: {kept}")
         self._jobs.draining = True
         self._beat()
 
