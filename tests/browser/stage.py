@@ -46,7 +46,12 @@ class Stage:
 
     def start_scheduler(self) -> None:
         self._start("scheduler", "--port", str(self.port), "--journal", self._journal)
-        until(lambda: _answers(f"{self.url}/ready"), "the scheduler is ready")
+        until(self._is_ready, "the scheduler is ready")
+
+    def _is_ready(self) -> bool:
+        log = self._folder / "scheduler.log"
+        assert self._processes["scheduler"].poll() is None, log.read_text()[-2000:]
+        return _answers(f"{self.url}/ready")
 
     def start_node(self) -> None:
         self._start("node", "node", "--url", f"ws://127.0.0.1:{self.port}", "--node-id", "node-1")

@@ -160,6 +160,42 @@ def test_a_failure_can_be_tried_again(tmp_path: Path, browser: OpenBrowser) -> N
         expect(row(page, 1).locator(".translated")).to_have_text(METRES)
 
 
+def test_a_second_tab_of_the_same_session_does_not_fight_for_it(
+    stage: Stage, browser: OpenBrowser
+) -> None:
+    """A copied tab takes the session over; the first says so and waits until it is asked."""
+    context = browser(stage)
+    page = client_page(context)
+    kept = page.evaluate("({ ...sessionStorage })")
+    copy = context.new_page()
+    for name, text in kept.items():
+        copy.add_init_script(f"sessionStorage.setItem({json.dumps(name)}, {json.dumps(text)})")
+    copy.goto("/")
+    expect(copy.locator(CONNECTED)).to_be_visible()
+    expect(page.locator("#connection")).to_have_text("Goes on in another tab")
+    page.get_by_role("button", name="Connect now").click()
+    expect(page.locator(CONNECTED)).to_be_visible()
+    expect(copy.locator("#connection")).to_have_text("Goes on in another tab")
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_nobody_scrolls_sideways(stage: Stage, browser: OpenBrowser, width: int) -> None:
+    """On a phone both pages, with something on them, are as wide as the screen."""
+    context = browser(stage, viewport={"width": width, "height": 700}, color_scheme="dark")
+    page = client_page(context)
+    page.set_input_files("#file", CARDS)
+    expect(row(page, 0).locator(".translated")).to_be_visible()
+    dashboard = context.new_page()
+    dashboard.goto("/dashboard")
+    expect(dashboard.locator("#job-rows tr").first).to_be_visible()
+    dashboard.locator("#job-rows a").first.click()
+    expect(dashboard.locator("#job .story")).to_be_visible()
+    for shown in (page, dashboard):
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert shown.evaluate(wide) == 0
+    assert dashboard.evaluate("document.querySelector('#job').scrollWidth") <= width
+
+
 def sessions(stage: Stage) -> list[str]:
     """The ids of the sessions that the scheduler has, once the page's own is connected."""
     found: list[Any] = []
