@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from scheduler.core.events import Timer
 from scheduler.runtime.deadlines import Deadlines
 
-A, B = Timer("job", "a"), Timer("job", "b")
+A, B, C, D = (Timer("job", name) for name in "abcd")
 Fired = list[tuple[Timer, float]]
 Scene = Callable[[Deadlines, Fired], Awaitable[None]]
 
@@ -23,7 +23,9 @@ async def played(scene: Scene) -> Fired:
     """Everything that fired while ``scene`` ran, and when."""
     fired: Fired = []
     async with trio.open_nursery() as nursery:
-        deadlines = Deadlines(nursery, lambda timer: fired.append((timer, trio.current_time())))
+        deadlines = Deadlines(
+            nursery, lambda timer: fired.append((timer, trio.current_time())), stall_threshold=1
+        )
         await scene(deadlines, fired)
         await trio.sleep(100)
         nursery.cancel_scope.cancel()
@@ -88,7 +90,7 @@ async def test_a_deadline_that_is_set_again_is_moved(autojump_clock: MockClock) 
 async def test_a_cleared_deadline_leaves_no_task_behind(autojump_clock: MockClock) -> None:
     """There is one task for each deadline that is set, and none for any other."""
     async with trio.open_nursery() as nursery:
-        deadlines = Deadlines(nursery, lambda timer: None)
+        deadlines = Deadlines(nursery, lambda timer: None, stall_threshold=1)
         for at in range(1, 100):
             deadlines.set(A, 1000 + at)
             deadlines.set(B, 1000 + at)
@@ -103,11 +105,42 @@ async def test_a_cancelled_nursery_reports_nothing(autojump_clock: MockClock) ->
     fired: Fired = []
     for due in (1.0, 2.0):
         async with trio.open_nursery() as nursery:
-            deadlines = Deadlines(nursery, lambda timer: fired.append((timer, 0)))
+            deadlines = Deadlines(
+                nursery, lambda timer: fired.append((timer, 0)), stall_threshold=1
+            )
             deadlines.set(A, trio.current_time() + due)
             deadlines.set(B, trio.current_time())
             nursery.cancel_scope.cancel()
     assert fired == []
+
+
+async def test_after_a_freeze_there_is_time_to_clear_what_passed(
+    autojump_clock: MockClock,
+) -> None:
+    """What fires much too late waits once, can still be cleared or moved, and then fires."""
+
+    async def scene(deadlines: Deadlines, fired: Fired) -> None:
+        for timer, at in ((A, 10), (B, 10), (C, 10), (D, 32)):
+            deadlines.set(timer, at)
+        await trio.sleep(5)
+        autojump_clock.jump(25)
+        await trio.sleep(0.5)
+        assert fired == []
+        deadlines.clear(A)
+        deadlines.set(B, 50)
+
+    assert await played(scene) == [(C, 31), (D, 32), (B, 50)]
+
+
+async def test_a_little_late_is_not_late(autojump_clock: MockClock) -> None:
+    """A loop that is merely busy does not put anything off."""
+
+    async def scene(deadlines: Deadlines, fired: Fired) -> None:
+        deadlines.set(A, 10)
+        await trio.sleep(9.5)
+        autojump_clock.jump(1.5)
+
+    assert await played(scene) == [(A, 11)]
 
 
 async def test_a_fault_in_one_leaves_the_others(autojump_clock: MockClock) -> None:
@@ -121,7 +154,7 @@ async def test_a_fault_in_one_leaves_the_others(autojump_clock: MockClock) -> No
 
     with structlog.testing.capture_logs() as logs:
         async with trio.open_nursery() as nursery:
-            deadlines = Deadlines(nursery, expired)
+            deadlines = Deadlines(nursery, expired, stall_threshold=1)
             deadlines.set(A, 1)
             deadlines.set(B, 2)
             await trio.sleep(3)
@@ -153,7 +186,7 @@ def test_whatever_is_set_and_cleared_when_the_last_word_counts(
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
-            deadlines = Deadlines(nursery, expired)
+            deadlines = Deadlines(nursery, expired, stall_threshold=1)
 
             async def act(what: str, timer: Timer, when: int, delay: int) -> None:
                 await trio.sleep_until(when)

@@ -10,6 +10,8 @@ import trio.testing
 from raw_peer import RawPeer, close_frame, handshake
 from server_support import House, NodePeer, Peer, house, node_register
 from simulation.network import LinkPlan
+from simulation.plans import TICK_S
+from simulation.schedules import mixed, simulate
 from trio.testing import MockClock
 
 from scheduler.core.events import Event
@@ -416,3 +418,59 @@ async def test_the_registry_is_the_set_of_open_connections(autojump_clock: MockC
             left -= 1
         assert here.shell.connections == 0
         assert trio.current_time() == 0
+
+
+# -- a frozen process ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "frozen_for"),
+    [
+        ("receipt", 1.25),
+        ("receipt", 8.0),
+        ("receipt", 25.0),
+        ("result", 8.0),
+        ("result", 100.0),
+        ("acknowledgement", 8.0),
+        ("acknowledgement", 100.0),
+    ],
+)
+def test_what_came_while_we_were_frozen_is_heard_first(said: str, frozen_for: float) -> None:
+    """A deadline that passed in our own sleep is judged after what arrived meanwhile was read.
+
+    Not a receipt, a result or an acknowledgement that was in time is called late, and nobody is
+    cut off or set back for it.
+    """
+
+    async def main() -> None:
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, MockClock)
+        plan = LinkPlan(latency=TICK_S)
+        async with house() as here:
+            node, client = await here.node("n", plan), await here.session(plan)
+            await client.submit(0)
+            job = await node.hear("job_assign")
+            if said == "receipt":
+                await node.receipt(job)
+                clock.jump(frozen_for)
+                await trio.sleep(2)
+            await node.receipt(job)
+            await trio.sleep(1)
+            await node.give(job)
+            if said == "result":
+                clock.jump(frozen_for)
+            outcome = await client.hear("translation_result", "missing_result")
+            await client.acknowledge(outcome["seq"])
+            if said == "acknowledgement":
+                clock.jump(frozen_for)
+            await trio.sleep(20)
+            assert [outcome["type"] for outcome in client.outcomes] == ["translation_result"]
+            assert here.shell.connections == 2
+            shown = (await here.get(f"/api/v1/jobs/{job['job_id']}"))[1]
+            assert (shown["state"], len(shown["attempts"])) == ("acknowledged", 1)
+            (peer,) = (await here.get("/api/v1/nodes"))[1]["nodes"]
+            assert peer["setbacks"] == 0
+            assert node.all("job_cancel") == []
+
+    for seed in range(8):
+        simulate(main, schedule=mixed(seed), timeout_s=4000)

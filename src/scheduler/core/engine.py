@@ -87,6 +87,11 @@ class Engine:
         return step.effects
 
     @property
+    def config(self) -> Config:
+        """The settings by which it decides."""
+        return self._state.config
+
+    @property
     def unfinished(self) -> int:
         """How many accepted jobs have no outcome yet."""
         return len(self._state.jobs) - len(self._state.settled)

@@ -78,7 +78,11 @@ class Shell:
         self._observe = observe
         self._connections: dict[Generation, Connection] = {}
         self._generations = 0
-        self.deadlines = Deadlines(nursery, lambda timer: self.apply(Expired(timer)))
+        self.deadlines = Deadlines(
+            nursery,
+            lambda timer: self.apply(Expired(timer)),
+            stall_threshold=engine.config.stall_threshold,
+        )
         self.changed = trio.Event()
 
     @property
