@@ -1,5 +1,9 @@
 """Outcomes come back in order, numbered, once, and are kept until they were received."""
 
+from typing import Any
+
+import attrs
+import pytest
 from messages import job_ack, result, utterance
 from playbook import Playbook
 
@@ -217,3 +221,148 @@ def test_a_session_that_cannot_acknowledge_is_not_cut_for_its_silence() -> None:
     book.advance(60)
 
     assert person not in book.ended
+
+
+# -- salvage: a good result that comes just too late ------------------------------------------
+
+
+def timed_out(book: Playbook, *, receipts: bool | None = True) -> tuple[int, str, int, str, Any]:
+    """A job whose node is about to answer, one instant after its time was over."""
+    person, ack = book.join_session(receipts=receipts)
+    machine, node_id = book.join_node()
+    book.say(person, utterance(ack.session_id))
+    job = book.last(machine, node.JobAssign)
+    book.say(machine, job_ack(job, node_id))
+    book.advance(book.config.dispatched_timeout)
+    assert [o.reason for o in book.outcomes(person)] == ["job_timeout"]
+    return person, ack.session_id, machine, node_id, job
+
+
+def test_a_late_result_takes_the_place_of_a_timeout_that_nobody_was_told() -> None:
+    """While the failure waits for its writer, a good result of the last attempt replaces it."""
+    book = Playbook()
+    person, session_id, machine, node_id, job = timed_out(book)
+
+    book.say(machine, result(job, node_id, text="late"))
+
+    assert [(o.seq, o.text_asr) for o in book.outcomes(person)] == [(1, "late")]
+    assert book.last(machine, node.JobResultAck).status == "stored"
+    assert book.noted("salvaged")
+    book.write_all(person)
+    book.say(person, session.ResultAck(session_id=session_id, seq=1))
+    assert book.state(job.job_id) == "acknowledged"
+
+
+def test_a_late_result_after_the_failure_was_taken_by_the_writer_is_stale() -> None:
+    """From the moment in which the writer has it the failure may be known, and stays."""
+    book = Playbook()
+    person, _, machine, node_id, job = timed_out(book)
+    book.apply(Writing(person, 1))
+
+    book.say(machine, result(job, node_id, text="late"))
+
+    assert [o.reason for o in book.outcomes(person)] == ["job_timeout"]
+    assert book.last(machine, node.JobResultAck).status == "stale"
+
+
+def test_a_late_result_is_salvaged_for_a_session_that_is_away() -> None:
+    """A failure that was written to no connection is replaced; the session gets the result."""
+    book = Playbook()
+    person, ack = book.join_session()
+    machine, node_id = book.join_node()
+    book.say(person, utterance(ack.session_id))
+    job = book.last(machine, node.JobAssign)
+    book.say(machine, job_ack(job, node_id))
+    book.leave(person)
+    book.advance(book.config.dispatched_timeout)
+    book.say(machine, result(job, node_id, text="late"))
+
+    assert [o.text_asr for o in book.outcomes(book.resume(ack))] == ["late"]
+
+
+def test_what_was_told_on_an_earlier_connection_is_not_salvaged() -> None:
+    """A failure that was once written stays, although the session has a new connection."""
+    book = Playbook()
+    person, ack = book.join_session()
+    machine, node_id = book.join_node()
+    book.say(person, utterance(ack.session_id))
+    job = book.last(machine, node.JobAssign)
+    book.say(machine, job_ack(job, node_id))
+    book.advance(book.config.dispatched_timeout)
+    book.write_all(person)
+    again = book.resume(ack)
+
+    book.say(machine, result(job, node_id, text="late"))
+
+    assert [o.reason for o in book.outcomes(again)] == ["job_timeout"]
+
+
+def test_a_session_without_receipts_is_told_a_failure_at_once() -> None:
+    """Its ui_event ERROR is out as soon as the failure has its turn: there is no salvage then."""
+    book = Playbook()
+    person, _, machine, node_id, job = timed_out(book, receipts=None)
+
+    book.say(machine, result(job, node_id, text="late"))
+
+    assert [o.reason for o in book.outcomes(person)] == ["job_timeout"]
+
+
+@pytest.mark.parametrize("receipts", [True, None])
+def test_a_timeout_that_still_waits_for_its_turn_is_salvaged(receipts: bool | None) -> None:
+    """Behind an unfinished job nobody has been told anything yet, whoever the session is."""
+    book = Playbook()
+    person, ack = book.join_session(receipts=receipts)
+    slow, slow_id = book.join_node()
+    book.say(person, utterance(ack.session_id, 0, tgt="de"))
+    book.say(person, utterance(ack.session_id, 1))
+    job = book.last(slow, node.JobAssign)
+    book.say(slow, job_ack(job, slow_id))
+    book.advance(5)
+    german, german_id = book.join_node(pairs=(("en", "de"),))
+    first = book.last(german, node.JobAssign)
+    book.say(german, job_ack(first, german_id))
+    book.advance(25)
+    assert book.outcomes(person) == []
+
+    book.say(slow, result(job, slow_id, text="late"))
+    book.say(german, result(first, german_id, text="first"))
+
+    assert [(o.seq, o.text_asr) for o in book.outcomes(person)] == [(1, "first"), (2, "late")]
+
+
+@pytest.mark.parametrize("late", ["failure", "other attempt", "other node", "other session"])
+def test_only_a_good_result_of_the_last_attempt_is_salvaged(late: str) -> None:
+    """A failure, an earlier attempt, another node or another session changes nothing."""
+    book = Playbook()
+    person, _, machine, node_id, job = timed_out(book)
+    other, other_id = book.join_node()
+    match late:
+        case "failure":
+            book.say(machine, result(job, node_id, error="PROCESSING_ERROR"))
+        case "other attempt":
+            book.say(machine, attrs.evolve(result(job, node_id), attempt_id=2))
+        case "other node":
+            book.say(other, result(job, other_id))
+        case "other session":
+            book.say(machine, attrs.evolve(result(job, node_id), session_id="s-other"))
+
+    assert [o.reason for o in book.outcomes(person)] == ["job_timeout"]
+    assert book.noted("salvaged") == []
+
+
+def test_late_silence_is_salvaged_as_silence() -> None:
+    """A late success without content takes the failure's place as silence_detected."""
+    book = Playbook()
+    person, _, machine, node_id, job = timed_out(book)
+    book.say(machine, result(job, node_id, text=""))
+    assert [o.reason for o in book.outcomes(person)] == ["silence_detected"]
+
+
+def test_salvage_happens_once() -> None:
+    """The same result again is receipted as stored and changes nothing."""
+    book = Playbook()
+    person, _, machine, node_id, job = timed_out(book)
+    for text in ("late", "later"):
+        book.say(machine, result(job, node_id, text=text))
+    assert [o.text_asr for o in book.outcomes(person)] == ["late"]
+    assert len(book.noted("salvaged")) == 1

@@ -58,7 +58,8 @@ def check(state: State) -> None:
     for connection, peer in state.peers.items():
         assert peer.connection == connection, f"{peer} is not on connection {connection}"
         assert id(peer) in known, f"{peer} is forgotten but has a connection"
-    assert state.owed_bytes == sum(s.owed_bytes for s in state.sessions.values())
+    owed_bytes = sum(session.owed_bytes for session in state.sessions.values())
+    assert state.owed_bytes == owed_bytes, f"{state.owed_bytes} bytes owed, not {owed_bytes}"
 
 
 def _say(job: Job, broken: str) -> str:
@@ -107,8 +108,10 @@ def _check_job(state: State, job: Job) -> None:
             assert job.deadline <= job.overall_deadline, _say(job, "no phase outlives the whole")
     attempt = job.attempt
     if attempt is not None:
-        node = state.nodes[attempt.node_id]
-        assert node.running[job.job_id] == attempt.number, _say(job, "the slot is the attempt's")
+        node = state.nodes.get(attempt.node_id)
+        assert node is not None, _say(job, f"is on {attempt.node_id}, which is not there")
+        slot = node.running.get(job.job_id)
+        assert slot == attempt.number, _say(job, "the slot is the attempt's")
         assert node.connection == attempt.connection, _say(job, "the attempt is on a live link")
     ended = [a.ended_at is not None for a in job.attempts]
     open_ones = 1 if attempt is not None else 0
@@ -129,7 +132,8 @@ def _check_node(state: State, node: Node) -> None:
 
 def _check_session(state: State, session: Session) -> None:
     name = session.session_id
-    assert session.acked_seq <= session.sent_seq < session.next_seq, name
+    places = (session.acked_seq, session.sent_seq, session.next_seq)
+    assert places[0] <= places[1] < places[2], f"{name}: acknowledged, sent, next: {places}"
     if session.connection is not None:
         assert state.peers.get(session.connection) is session, f"{name} is on a dead connection"
     else:
@@ -139,8 +143,10 @@ def _check_session(state: State, session: Session) -> None:
         session.receipts
     ), f"{name}: owed {seqs}, next {session.next_seq}"
     assert not seqs or seqs[0] > session.acked_seq, f"{name}: owed what was acknowledged"
-    assert session.owed_bytes == sum(o.size_bytes for o in session.owed.values()), name
-    assert session.owed_bytes <= state.config.retained_bytes_max + 1024 * len(seqs), name
+    size_bytes = sum(owed.size_bytes for owed in session.owed.values())
+    assert session.owed_bytes == size_bytes, f"{name}: {session.owed_bytes} bytes, not {size_bytes}"
+    most = state.config.retained_bytes_max + 1024 * len(seqs)
+    assert size_bytes <= most, f"{name}: {size_bytes} bytes are owed, at most {most} may be"
     if session.order:
         head = session.order[0]
         assert head.live, _say(head, "its turn has come and it is held back")
