@@ -1,4 +1,4 @@
-"""The child processes of the test's own process, as the kernel knows them."""
+"""Child processes as the kernel knows them."""
 
 import os
 from collections.abc import Callable
@@ -8,20 +8,40 @@ import trio
 
 PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.01
+PROC = Path("/proc")
 
 
-def children() -> dict[int, str]:
-    """Process ids and states of our children; a zombie's state is Z."""
+def _all() -> dict[int, tuple[int, str]]:
+    """Each process: its parent, and its state."""
     found = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for stat in PROC.glob("[0-9]*/stat"):
         try:
             # The name stands in parentheses and may contain any character.
             state, parent = stat.read_text().rpartition(") ")[2].split()[:2]
         except (OSError, ValueError):
             continue  # it has just ended
-        if int(parent) == os.getpid():
-            found[int(stat.parent.name)] = state
+        found[int(stat.parent.name)] = (int(parent), state)
     return found
+
+
+def children() -> dict[int, str]:
+    """Process ids and states of our own children; a zombie's state is Z."""
+    return {pid: state for pid, (parent, state) in _all().items() if parent == os.getpid()}
+
+
+def descendants(root: int) -> set[int]:
+    """The processes below one, at any depth."""
+    parents = {pid: parent for pid, (parent, _) in _all().items()}
+    found, before = {root}, 0
+    while len(found) != before:
+        before = len(found)
+        found |= {pid for pid, parent in parents.items() if parent in found}
+    return found - {root}
+
+
+def exists(pid: int) -> bool:
+    """Whether there is such a process, dead or alive."""
+    return (PROC / str(pid)).exists()
 
 
 async def until(condition: Callable[[], bool]) -> None:

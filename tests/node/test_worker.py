@@ -1,13 +1,11 @@
 """What a child process says: frames, and nothing between them."""
 
-import io
 import subprocess
 import sys
 
 import engine_child
 from engine_child import ECHO, RAISE
 
-from scheduler.node import worker
 from scheduler.node.worker import BAD, FRAME, GOOD, frame
 
 LOADED = frame(GOOD)
@@ -54,12 +52,20 @@ def test_half_a_request_is_the_end_of_them() -> None:
 
 
 def test_a_reader_that_is_gone_is_the_end_too() -> None:
-    """Nobody is told an error about an answer that nobody waits for."""
-
-    class Closed(io.BytesIO):
-        def flush(self) -> None:
-            raise BrokenPipeError
-
-    requests = io.BytesIO(frame(ECHO + b"abc") + frame(ECHO + b"abc"))
-    worker.serve(requests, Closed(), {ECHO: lambda payload: payload})
-    assert requests.read() == frame(ECHO + b"abc")
+    """A node that was killed leaves a child that ends without a word about it."""
+    child = subprocess.Popen(
+        [sys.executable, engine_child.__file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert child.stdout.read(len(LOADED)) == LOADED
+        child.stdout.close()
+        child.stdin.write(frame(ECHO + bytes(10**6)))
+        child.stdin.flush()
+        assert child.wait(timeout=60) == 0
+        assert b"Traceback" not in child.stderr.read()

@@ -9,6 +9,7 @@ result or ``-`` and why not. The first answer comes unasked, once the engines ar
 The process ends when its standard input ends.
 """
 
+import contextlib
 import os
 import struct
 import sys
@@ -37,23 +38,20 @@ def load() -> dict[bytes, Engine]:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO, engines: dict[bytes, Engine]) -> None:
-    """Answer requests one by one until they end, or nobody wants the answers any more."""
+    """Answer requests one by one until they end. ``BrokenPipeError``: nobody wants the answers."""
     while len(head := requests.read(FRAME.size)) == FRAME.size:
         request = requests.read(FRAME.unpack(head)[0])
         try:
             answer = GOOD + engines[request[:1]](request[1:])
         except Exception as error:  # noqa: BLE001  # whatever an engine raises is the answer
             answer = BAD + f"{type(error).__name__}: {error}".encode()
-        try:
-            answers.write(frame(answer))
-            answers.flush()
-        except BrokenPipeError:
-            return
+        answers.write(frame(answer))
+        answers.flush()
 
 
 def main() -> int:
     """Load, say so, serve. What a library prints goes to standard error, not between frames."""
-    with os.fdopen(os.dup(1), "wb") as answers:
+    with contextlib.suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)
         try:
             engines = load()
