@@ -57,7 +57,9 @@ class Rig:
             return [str(HERE / "node.py"), self.url, f"node-{number}", str(SLOTS)]
         if kind == "client":
             return [str(HERE / "client.py"), self.url, str(self.place / f"{name}.log")]
+        # However long a loaded machine takes to start processes, waiting is no failure here.
         return ["-m", "scheduler", "--port", str(self.port), "--log-level", "error",
+                "--pending-timeout", "60",
                 "--journal", self.journal or str(self.place / "journal.sqlite3")]  # fmt: skip
 
     def start(self, name: str) -> None:
