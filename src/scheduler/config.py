@@ -65,6 +65,9 @@ class Config:
     )  # fmt: skip
     log_level: str = _setting("info", "Least severe log line shown: debug, info, warning or error.")
     log_format: str = _setting("console", "Log lines for people (console) or programs (json).")
+    otel_endpoint: str = _setting(
+        "", "Where spans are sent (OTLP over HTTP, http://HOST:4318/v1/traces); empty for nowhere."
+    )
 
     # -- the life of a job ------------------------------------------------------
     pending_timeout: Seconds = _setting(

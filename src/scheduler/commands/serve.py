@@ -9,6 +9,7 @@ from functools import partial
 import click
 import trio
 
+from scheduler.commands.spans import open_spans
 from scheduler.commands.supervision import Supervision
 from scheduler.config import Config
 from scheduler.errors import SchedulerError
@@ -34,7 +35,7 @@ async def run_serve(config: Config) -> None:
     host, port = listeners[0].socket.getsockname()[:2]
     address = Address(host, port, tls=False).text
     shutdown = Shutdown()
-    async with trio.open_nursery() as nursery:
+    async with open_spans(config.otel_endpoint) as spans, trio.open_nursery() as nursery:
         run = partial(
             serve,
             config,
@@ -43,8 +44,10 @@ async def run_serve(config: Config) -> None:
             epoch=time.time() - trio.current_time(),  # noqa: TID251  # the one look at the wall clock
             shutdown=shutdown,
             journal=journal,
+            observe=spans.observe,
         )
         shell: Shell = await nursery.start(_then_cancel, run, nursery)
+        spans.attach(lambda: shell.engine.snapshot(trio.current_time()))
         supervision = Supervision()
         # Whoever reads that we listen may send a signal at once, so that comes first.
         await nursery.start(on_signals, partial(_stop, shutdown, shell, supervision))

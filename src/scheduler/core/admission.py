@@ -40,6 +40,7 @@ def submit(step: Step, session: Session, said: wire.Utterance, cut: Cut | None =
         accepted_at=step.now,
         utterance=said,
         cut=cut,
+        traceparent=said.traceparent or session.hello.traceparent,
     )
     state.jobs[job.job_id] = job
     session.order.append(job)

@@ -4,6 +4,7 @@ from collections.abc import Set
 
 from scheduler.core.job import Cut, Job
 from scheduler.core.state import Step
+from scheduler.core.tracecontext import context_of, span_id
 from scheduler.wire.common import Pipeline
 from scheduler.wire.node import JobAssign
 
@@ -42,6 +43,7 @@ def assignment(step: Step, job: Job, attempt: int) -> JobAssign:
         enable_streaming_asr=said.enable_streaming_asr,
         partial_update_interval_ms=said.partial_update_interval_ms,
         trace_id=job.trace_id,
+        traceparent=_traceparent(step, job, attempt),
         is_manual_cut=said.manual_cut or None,
         is_timeout_triggered=job.cut is Cut.PAUSE or None,
         is_max_duration_triggered=job.cut is Cut.LENGTH or None,
@@ -59,6 +61,14 @@ def pipeline(services: Set[str]) -> Pipeline:
         use_semantic="semantic" in services,
         use_tone="tone" in services,
     )
+
+
+def _traceparent(step: Step, job: Job, attempt: int) -> str | None:
+    """Whose child the node's own spans are: this attempt's if we make spans, else the client's."""
+    if not step.config.otel_endpoint:
+        return job.traceparent
+    context = context_of(job.job_id, job.traceparent)
+    return context.at(span_id(job.job_id, f"attempt {attempt}")).traceparent
 
 
 def _padding_ms(step: Step, cut: Cut | None) -> int | None:

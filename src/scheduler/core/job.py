@@ -89,6 +89,7 @@ class Job:
 
     ``utterance`` is given up once the job is settled: the audio is needed no more.
     ``needs_audio`` marks a job whose audio did not survive a restart.
+    ``traceparent`` is the client's own place in a distributed trace, if it said one.
     ``cut`` is None for an utterance that the client cut itself.
     ``deadline`` is that of the current phase; ``overall_deadline`` is set by the first
     assignment and never moves. ``order`` is the job's place among all accepted jobs.
@@ -103,6 +104,7 @@ class Job:
     accepted_at: float
     utterance: Utterance | None
     cut: Cut | None = None
+    traceparent: str | None = None
     state: JobState = JobState.ACCEPTED
     deadline: float = 0.0
     overall_deadline: float | None = None

@@ -66,6 +66,7 @@ def _job(step: Step, session: Session, kept: RememberedJob) -> Job:
         accepted_at=step.instant_of(accepted.accepted_at_ms),
         utterance=said,
         cut=None if accepted.cut is None else Cut(accepted.cut),
+        traceparent=said.traceparent or session.hello.traceparent,
         needs_audio=kept.settled is None and not said.audio,
     )
     job.tell(job.accepted_at, str(job.state), session.session_id)

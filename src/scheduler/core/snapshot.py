@@ -146,6 +146,7 @@ class Snapshot:
         return {
             **self._job(job),
             "session": session and self._session(session),
+            "traceparent": job.traceparent,
             "being_written": session is not None and being_written(session, job),
             "story": story,
         }

@@ -201,6 +201,7 @@ class JobAssign(SpeechOptions):
     audio_format: AudioFormat
     sample_rate: SampleRate
     trace_id: TraceId
+    traceparent: Name | None = None
     is_manual_cut: bool | None = None
     is_timeout_triggered: bool | None = None
     is_max_duration_triggered: bool | None = None

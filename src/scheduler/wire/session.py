@@ -37,6 +37,7 @@ class SessionInit(SpeechOptions):
     pairing_code: Name | None = None
     tenant_id: Name | None = None
     trace_id: TraceId | None = None
+    traceparent: Name | None = None
     receipts: bool | None = None
     resume: Resume | None = None
 
@@ -54,6 +55,7 @@ class Utterance(SpeechOptions):
     audio_format: AudioFormat
     sample_rate: SampleRate
     trace_id: TraceId | None = None
+    traceparent: Name | None = None
     pipeline: Pipeline | None = None
 
 
