@@ -116,21 +116,23 @@ async def test_an_end_writes_what_is_queued_first(autojump_clock: MockClock) -> 
 
 
 async def test_an_end_is_bounded_whatever_the_peer_reads(autojump_clock: MockClock) -> None:
-    """A peer that takes one byte a second may not spin out an end beyond ``write_timeout``."""
+    """A peer that reads each message just in time may not spin out an end with many of them."""
     async with served(LinkPlan(latency=0.0, window=64, mtu=1), config=CONFIG) as here:
-        here.connection.put("x" * 1000)
+        for _ in range(20):
+            here.connection.put("x" * 40)
         here.connection.end(Close.REPLACED)
 
         async def drip() -> None:
-            for second in itertools.count(1):
+            for tick in itertools.count(1):
                 await here.peer.stream.receive_some(1)
-                await trio.sleep_until(second)
+                await trio.sleep_until(tick / 16)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(drip)
             await here.ended.wait()
             assert here.run_ended_at == CONFIG.write_timeout
-            assert trio.current_time() <= CONFIG.write_timeout + CONFIG.close_timeout
+            assert here.ended_at is not None
+            assert here.ended_at <= CONFIG.write_timeout + CONFIG.close_timeout
             nursery.cancel_scope.cancel()
 
 
