@@ -34,24 +34,28 @@ def _timer_ran_out(ledger: "Ledger", kind: str, key: str) -> bool:
 
 
 def _accepted(ledger: "Ledger", detail: Detail) -> None:
-    event = ledger.event
+    event, job_id = ledger.event, detail["job_id"]
     person = ledger.persons[detail["session_id"]]
+    said = getattr(event, "message", None)
     own = isinstance(event, Received) and ledger.at.get(event.connection) is person
-    said = event.message if isinstance(event, Received) else None
-    if not own or not isinstance(said, session.Utterance):
+    paused = _timer_ran_out(ledger, "pause", person.session_id)
+    if not paused and not (own and isinstance(said, session.Utterance | session.AudioChunk)):
         raise Broken("a job is accepted for whoever said it", (detail, event))
-    if said.utterance_index in person.indexes:
+    if isinstance(said, session.Utterance):
+        index, pairs = said.utterance_index, needed_pairs(said)
+    else:  # speech that was cut here is numbered after all that was said before
+        index, pairs = max(person.indexes, default=-1) + 1, person.pairs
+    if index in person.indexes:
         raise Broken("the same index is the same job", detail)
-    job_id = detail["job_id"]
     if person.receipts and job_id not in ledger.kept:
         raise Broken("nothing is promised before it is remembered", detail)
     person.accepted += 1
     task = Task(
         job_id=job_id,
         session_id=person.session_id,
-        index=said.utterance_index,
+        index=index,
         place=person.accepted,
-        pairs=needed_pairs(said),
+        pairs=pairs,
         accepted_at=ledger.now,
         waiting_since=ledger.now,
         remembered=job_id in ledger.kept,

@@ -1,5 +1,6 @@
 """Everything that peers and time can do to an engine, each as one method with two numbers."""
 
+import base64
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -123,6 +124,19 @@ class Hands:
         self.world.say(client.connection, said)
         if b % 8 < 4:
             client.next_index += 1
+
+    def chunk(self, a: int, b: int) -> None:
+        """A piece of speech, a repeated one, or the end of an utterance."""
+        if not (client := self._client(a)) or not client.connection:
+            return
+        client.chunks += b % 4 != 3
+        samples = base64.b64encode(bytes(2 * b)).decode()
+        message = session.AudioChunk(
+            session_id=client.session_id, seq=client.chunks, is_final=b % 3 == 0, payload=samples
+        )
+        self.world.say(client.connection, message)
+        known = self.world.ledger.persons.get(client.session_id)
+        client.next_index = max(known.indexes, default=-1) + 1 if known else client.next_index
 
     def cancel(self, a: int, b: int) -> None:
         client = self._client(a)

@@ -65,6 +65,7 @@ class Person:
     token: str | None
     receipts: bool
     connection: Generation | None
+    pairs: Pairs
     left_at: float = 0.0
     accepted: int = 0
     tasks: dict[int, Task] = attrs.Factory(dict)

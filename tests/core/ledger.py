@@ -271,7 +271,7 @@ class Ledger:
         elif isinstance(message, node.NodeRegisterAck):
             self._register(connection, message)
         elif isinstance(message, Error):
-            if getattr(self.event, "connection", None) != connection:
+            if connection != self._speaker():
                 raise Broken("an error answers whoever made it", (connection, message))
         else:
             peer = self._must_be_live(connection)
@@ -279,6 +279,12 @@ class Ledger:
                 self._tell_machine(peer, message)
             else:
                 self._tell_person(peer, message, seq)
+
+    def _speaker(self) -> Generation | None:
+        """Whose doing the present step is, if anybody's."""
+        if isinstance(self.event, Expired) and self.event.timer.kind == "pause":
+            return self.persons[self.event.timer.key].connection
+        return getattr(self.event, "connection", None)
 
     def _welcome(self, connection: Generation, ack: session.SessionInitAck) -> None:
         assert isinstance(self.event, SessionJoined)
@@ -301,7 +307,8 @@ class Ledger:
         if ack.resume_token is not None:
             self.tokens.add(ack.resume_token)
         receipts = bool(self.event.hello.receipts)
-        person = Person(ack.session_id, ack.resume_token, receipts, connection)
+        pairs = frozenset({(self.event.hello.src_lang, self.event.hello.tgt_lang)})
+        person = Person(ack.session_id, ack.resume_token, receipts, connection, pairs)
         self.persons[ack.session_id] = self.at[connection] = person
 
     def _register(self, connection: Generation, ack: node.NodeRegisterAck) -> None:

@@ -86,6 +86,8 @@ def timers_follow_what_they_are_for(ledger: "Ledger") -> None:
     }
     for timer, at in ledger.timers.items():
         allowed = timer in demanded or timer in waits_for_receipt or exactly.get(timer) == at
+        if timer.kind == "pause":
+            allowed = timer.key in ledger.persons
         if not allowed:
             raise Broken("no timer is left without its state", (timer, at, exactly.get(timer)))
     demanded |= exactly.keys()

@@ -72,6 +72,7 @@ class Client:
     connection: Generation | None
     next_index: int = 0
     last_seq: int = 0
+    chunks: int = 0
     seen: dict[int, tuple[str, str]] = attrs.Factory(dict)
     jobs: deque[str] = attrs.Factory(lambda: deque(maxlen=KEPT_MAX))
     closed: bool = False
