@@ -1,165 +1,260 @@
-"""``python -m scheduler``: serve, node, translate.
+"""``python -m scheduler``: one command each to serve, to run a node, to translate, to look.
 
-Every setting comes, in this order of strength, from a flag, from the environment
-(``SCHEDULER_PENDING_TIMEOUT``), from a TOML file (``--config FILE``, or the files named by
-``SCHEDULER_SETTINGS``, or ``scheduler.toml`` here), or from its default.
+Exit codes: 0 done, 1 it did not work (the last line says why), 2 wrong usage, 130 interrupted;
+``doctor`` has its own, which name the step that failed.
 
-Exit codes: 0 done, 1 it did not work (the last line says why), 2 wrong usage; ``doctor`` has
-its own, which name the step that failed.
+A command is built, and what it needs is imported, only when it is called: ``--help`` is quick.
 """
 
 import os
 import sys
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from inspect import cleandoc
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
-import trio
-import typed_settings as ts
-from typed_settings.exceptions import TsError
 
 from scheduler import __version__
-from scheduler.commands.logs import configure_logs
-from scheduler.config import Config, NodeConfig
 from scheduler.errors import ConfigError, SchedulerError
 
-F = TypeVar("F", bound=Callable[..., Any])
-EPILOG = (__doc__ or "").split("\n\n", 1)[1].replace("``", "")
+if TYPE_CHECKING:
+    from scheduler.config import Config, NodeConfig, TranslateConfig
+
+PROGRAM = "python -m scheduler"
+HELP = f"""A real-time dispatch scheduler for speech translation.
+
+Without a command it serves: `{PROGRAM}` is `{PROGRAM} serve`.
+
+\b
+Examples, each in a terminal of its own, in any order:
+  {PROGRAM} serve --port 5010
+  {PROGRAM} node --url ws://127.0.0.1:5010 --slots 2
+  {PROGRAM} translate FILE.wav --from en --to es
+"""
+EPILOG = """\b
+Every setting comes, in this order of strength, from
+  its flag         --pending-timeout 20
+  a variable       SCHEDULER_PENDING_TIMEOUT=20 (SCHEDULER_NODE_… for a node,
+                   SCHEDULER_CLIENT_… for translate)
+  a TOML file      [scheduler] pending_timeout = 20.0; tables [node] and [client].
+                   The file is --config FILE, or those named by SCHEDULER_SETTINGS,
+                   or scheduler.toml in the current directory
+  its default      see --help of the command
+Durations are in seconds, sizes in bytes.
+
+\b
+Exit codes: 0 done, 1 it did not work (the last line says why), 2 wrong usage,
+130 interrupted. doctor has its own, which name the step that failed.
+"""
+
+Builder = Callable[[], click.Command]
 
 
 class _Commands(click.Group):
-    """Without the name of a command, ``serve`` is meant."""
+    """Commands that are built when they are called; without a name ``serve`` is meant."""
+
+    def __init__(self, builders: Mapping[str, Builder], **options: Any) -> None:
+        super().__init__(**options)
+        self._builders = builders
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0].startswith("-") and args[0] not in ("--help", "--version")):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's own
+        return list(self._builders)
 
-def _settings(cls: type, table: str) -> Callable[[F], F]:
-    """The decorator that turns a settings class into flags, backed by files and environment."""
-    prefix = "SCHEDULER_" if table == "scheduler" else f"SCHEDULER_{table.upper()}_"
-    loaders = ts.default_loaders(
-        "scheduler",
-        [Path("scheduler.toml")],
-        config_file_section=table,
-        config_files_var="SCHEDULER_SETTINGS",
-        env_prefix=prefix,
-    )
-    decorate: Callable[[F], F] = ts.click_options(cls, loaders, argname="settings")
-    return decorate
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        builder = self._builders.get(cmd_name)
+        return None if builder is None else builder()
 
-
-def _config_flag(command: F) -> F:
-    """``--config`` is read before the flags exist (see :func:`main`); here it is explained."""
-    return click.option(
-        "--config",
-        metavar="FILE",
-        expose_value=False,
-        help="A TOML file with settings; tables [scheduler] and [node].",
-    )(command)
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            rows = [(name, builder.__doc__ or "") for name, builder in self._builders.items()]
+            formatter.write_dl(rows)
 
 
 def build() -> click.Group:
-    """The command line, with defaults from files and environment already in place."""
+    """The whole command line."""
+    group = _Commands(
+        {
+            "serve": _serve, "node": _node, "translate": _translate, "trace": _trace,
+            "doctor": _doctor,
+        },
+        help=HELP,
+        epilog=EPILOG,
+    )  # fmt: skip
+    return click.version_option(__version__, prog_name="lingua-scheduler")(group)
 
-    @click.group(cls=_Commands, epilog=EPILOG)
-    @click.version_option(__version__, prog_name="lingua-scheduler")
-    def cli() -> None:
-        """A real-time dispatch scheduler for speech translation.
 
-        Without a command it serves: `python -m scheduler` is `python -m scheduler serve`.
-        """
+def _help(builder: Builder, more: str) -> str:
+    """The first sentence of a command's help is what the list of commands shows."""
+    return f"{builder.__doc__}\n\n{cleandoc(more)}"
 
-    @cli.command()
-    @_config_flag
-    @_settings(Config, "scheduler")
-    def serve(settings: Config) -> None:
-        """Run the scheduler. Durations are in seconds."""
+
+def _serve() -> click.Command:
+    """Run the scheduler."""
+    from scheduler.commands.flags import SettingsCommand, config_flag, settings
+    from scheduler.config import Config
+
+    more = f"""It listens on one port for clients, nodes and browsers, until SIGINT or SIGTERM;
+    then running work may finish (--drain-timeout), and a second signal ends it at once.
+
+    \b
+    Examples:
+      {PROGRAM} serve
+      {PROGRAM} serve --host 0.0.0.0 --port 8080 --log-format json
+      {PROGRAM} serve --journal memory --pending-timeout 20
+      {PROGRAM} serve --config /etc/scheduler.toml
+    """
+
+    @click.command("serve", cls=SettingsCommand, help=_help(_serve, more))
+    @config_flag
+    @settings(Config, "scheduler")
+    def serve(settings: "Config") -> None:
+        import trio
+
+        from scheduler.commands.logs import configure_logs
         from scheduler.commands.serve import run_serve
 
         configure_logs(settings.log_level, settings.log_format)
         trio.run(run_serve, settings)
 
-    @cli.command()
-    @_config_flag
-    @_settings(NodeConfig, "node")
-    def node(settings: NodeConfig) -> None:
-        """Run a node: speech engines that a scheduler sends jobs to."""
+    return serve
+
+
+def _node() -> click.Command:
+    """Run a node: speech engines that a scheduler sends jobs to."""
+    from scheduler.commands.flags import SettingsCommand, config_flag, settings
+    from scheduler.config import NodeConfig
+
+    more = f"""It dials the scheduler, again and again, and says which of its engines are ready
+    and how to mend the others. SIGINT or SIGTERM lets running jobs finish (--drain-timeout).
+
+    \b
+    Examples:
+      {PROGRAM} node
+      {PROGRAM} node --url wss://scheduler.example:443 --slots 4 --node-id cellar
+    """
+
+    @click.command("node", cls=SettingsCommand, help=_help(_node, more))
+    @config_flag
+    @settings(NodeConfig, "node")
+    def node(settings: "NodeConfig") -> None:
+        import trio
+
+        from scheduler.commands.logs import configure_logs
         from scheduler.commands.node import run_node
 
         configure_logs(settings.log_level, settings.log_format)
         trio.run(run_node, settings)
 
-    @cli.command()
-    @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
+    return node
+
+
+def _translate() -> click.Command:
+    """Translate recorded speech: WAV files, or headerless samples (.raw)."""
+    from scheduler.commands.flags import SettingsCommand, config_flag, settings
+    from scheduler.config import TranslateConfig
+
+    more = f"""Texts and timings in milliseconds go to standard output, progress and causes to
+    standard error, translated speech into WAV files. It waits for a scheduler and for a node
+    up to --timeout seconds a file. Exits with 1 if a file gave no result.
+
+    \b
+    Examples:
+      {PROGRAM} translate FILE.wav --from en --to es
+      {PROGRAM} translate *.raw --rate 8000 --from en --to es --out spanish
+      {PROGRAM} translate FILE.wav --from en --to es --json 2>/dev/null
+    """
+    path = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+    @click.command("translate", cls=SettingsCommand, help=_help(_translate, more))
+    @click.argument("files", nargs=-1, required=True, type=path)
     @click.option("--from", "src", required=True, metavar="LANG", help="Spoken language, e.g. en.")
     @click.option("--to", "tgt", required=True, metavar="LANG", help="Wanted language, e.g. es.")
-    @click.option("--url", default="ws://127.0.0.1:5010", show_default=True, help="The scheduler.")
-    @click.option(
-        "--out", default=".", show_default=True, type=click.Path(file_okay=False), metavar="DIR",
-        help="Where the translated WAV files go.",
-    )  # fmt: skip
-    @click.option(
-        "--timeout", default=60.0, show_default=True, type=click.FloatRange(min=0.1),
-        help="Seconds to wait for one file's result, connecting included.",
-    )  # fmt: skip
-    @click.option(
-        "--rate", default=16000, show_default=True, type=click.IntRange(min=8000),
-        help="Samples per second of headerless .raw files (16-bit, mono).",
-    )  # fmt: skip
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file.")
+    @config_flag
+    @settings(TranslateConfig, "client")
     def translate(
-        files: tuple[str, ...], src: str, tgt: str, url: str, out: str, timeout: float,
-        rate: int, as_json: bool,
-    ) -> None:  # fmt: skip
-        """Translate recorded speech: WAV files, or headerless 16-bit samples (.raw)."""
+        settings: "TranslateConfig", files: tuple[Path, ...], src: str, tgt: str, as_json: bool
+    ) -> None:
+        import trio
+
+        from scheduler.commands.logs import configure_logs
         from scheduler.commands.translate import Wish, run_translate
 
         configure_logs("warning")
-        wish = Wish(
-            src=src, tgt=tgt, url=url, out=Path(out), timeout=timeout, sample_rate=rate,
-            as_json=as_json,
-        )  # fmt: skip
-        failed = trio.run(run_translate, [Path(name) for name in files], wish)
+        wish = Wish(src=src, tgt=tgt, settings=settings, as_json=as_json)
+        failed = trio.run(run_translate, list(files), wish)
         sys.exit(1 if failed else 0)
 
-    _add_looking(cli)
-    return cli
+    return translate
 
 
-def _add_looking(cli: click.Group) -> None:
-    """The commands that look at a scheduler and change nothing."""
+def _trace() -> click.Command:
+    """Tell what happened to a job, a trace or a session, and why."""
+    more = f"""ID is a job's (job-…), a session's (s-…) or a trace id.
 
-    @cli.command()
+    \b
+    Examples:
+      {PROGRAM} trace job-9F4E0EE29F4E0EE2
+      {PROGRAM} trace s-4505917C9E214505917C9E21 --json
+    """
+
+    @click.command("trace", help=_help(_trace, more))
     @click.argument("name", metavar="ID")
     @click.option(
-        "--url", default="http://127.0.0.1:5010", show_default=True, help="The scheduler."
-    )
+        "--url", default="http://127.0.0.1:5010", show_default=True, metavar="URL",
+        help="The scheduler.",
+    )  # fmt: skip
     @click.option("--json", "as_json", is_flag=True, help="Print what the API says, as it is.")
     def trace(name: str, url: str, as_json: bool) -> None:
-        """Tell what happened to a job, a trace or a session, and why."""
+        from functools import partial
+
+        import trio
+
         from scheduler.commands.trace import run_trace
 
         trio.run(partial(run_trace, name, url, as_json=as_json))
 
-    @cli.command()
-    @click.option("--url", default="ws://127.0.0.1:5010", show_default=True, help="The scheduler.")
-    @click.option("--from", "src", default="en", show_default=True, help="Spoken language.")
-    @click.option("--to", "tgt", default="es", show_default=True, help="Wanted language.")
-    def doctor(url: str, src: str, tgt: str) -> None:
-        """Send one short utterance all the way and say where it stops.
+    return trace
 
-        \b
-        Exit codes: 0 all is well; else 10 plus the number of the step that failed:
-        11 port, 12 upgrade, 13 hello, 14 node, 15 languages, 16 services, 17 slot,
-        18 receipt, 19 result, 20 acknowledgement.
-        """
+
+def _doctor() -> click.Command:
+    """Send one short utterance all the way and say where it stops."""
+    more = f"""
+    \b
+    Exit codes: 0 all is well; else 10 plus the number of the step that failed:
+    11 port, 12 upgrade, 13 hello, 14 node, 15 languages, 16 services, 17 slot,
+    18 receipt, 19 result, 20 acknowledgement.
+
+    \b
+    Example:
+      {PROGRAM} doctor --url ws://127.0.0.1:5010 --from en --to es
+    """
+
+    @click.command("doctor", help=_help(_doctor, more))
+    @click.option(
+        "--url", default="ws://127.0.0.1:5010", show_default=True, metavar="URL",
+        help="The scheduler.",
+    )  # fmt: skip
+    @click.option(
+        "--from", "src", default="en", show_default=True, metavar="LANG", help="Spoken language."
+    )
+    @click.option(
+        "--to", "tgt", default="es", show_default=True, metavar="LANG", help="Wanted language."
+    )
+    def doctor(url: str, src: str, tgt: str) -> None:
+        import trio
+
         from scheduler.commands.doctor import run_doctor
 
         sys.exit(trio.run(run_doctor, url, src, tgt))
+
+    return doctor
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -167,37 +262,37 @@ def main(argv: list[str] | None = None) -> None:
     args = sys.argv[1:] if argv is None else argv
     try:
         _take_config_files(args)
-        command = _build_or_explain()
-        command(args, prog_name="python -m scheduler")
-    except (TsError, SchedulerError) as error:
-        sys.exit(f"error: {'; '.join(_sentences(error))}")
+        build()(args, prog_name=PROGRAM)
+    except SchedulerError as error:
+        sys.exit(f"error: {error}")
+    except BaseExceptionGroup as group:
+        _explain(group)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _build_or_explain() -> click.Group:
-    """The command line; a wrong value in a file or the environment is an error of settings."""
-    try:
-        return build()
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+def _explain(group: BaseExceptionGroup[BaseException]) -> None:
+    """End with the errors in a group, unless it holds a fault of ours: that one is shown whole."""
+    from typed_settings.exceptions import TsError
 
+    from scheduler.commands.flags import sentences
 
-def _sentences(error: BaseException) -> list[str]:
-    """What went wrong, without the wrapping that libraries put around it."""
-    if isinstance(error, BaseExceptionGroup):
-        return [text for inner in error.exceptions for text in _sentences(inner)]
-    heading, *problems = str(error).splitlines() or [type(error).__name__]
-    return [line.removeprefix("- ").removeprefix("ConfigError: ") for line in problems] or [heading]
+    interrupted, rest = group.split(KeyboardInterrupt)
+    expected, faults = rest.split((SchedulerError, TsError)) if rest is not None else (None, None)
+    if faults is not None:
+        raise faults
+    if expected is not None:
+        sys.exit(f"error: {'; '.join(sentences(expected))}")
+    assert interrupted is not None
+    sys.exit(130)
 
 
 def _take_config_files(args: list[str]) -> None:
-    """Put ``--config FILE`` where the settings library looks for it."""
+    """Put ``--config FILE`` where the settings are looked for."""
     for place, arg in enumerate(args):
         name, _, value = arg.partition("=")
-        if name != "--config":
-            continue
-        value = value or (args[place + 1] if place + 1 < len(args) else "")
-        if not Path(value).is_file():
-            raise ConfigError(f"there is no settings file {value!r}")
-        os.environ["SCHEDULER_SETTINGS"] = value
+        if name == "--config":
+            value = value or (args[place + 1] if place + 1 < len(args) else "")
+            if not value:
+                raise ConfigError("--config needs the name of a settings file")
+            os.environ["SCHEDULER_SETTINGS"] = value

@@ -292,7 +292,12 @@ class ClientConfig:
         _refuse(self, client_inconsistencies)
 
 
-@attrs.frozen(kw_only=True)
+def _own_first(_cls: type, fields: list[Any]) -> list[Any]:
+    """The order of ``--help``: what a class adds comes before what it inherits."""
+    return sorted(fields, key=lambda field: field.inherited)
+
+
+@attrs.frozen(kw_only=True, field_transformer=_own_first)
 class TranslateConfig(ClientConfig):
     """The settings of ``translate``: those of its connection, and what to do with files."""
 

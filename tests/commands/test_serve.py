@@ -176,10 +176,12 @@ def test_a_wrong_value_is_refused_by_name(nowhere: Path, monkeypatch: pytest.Mon
     assert "unknown_timer" in refused("serve")
     (nowhere / "scheduler.toml").write_text("")
     monkeypatch.setenv("SCHEDULER_PORT", "telephone")
-    assert "'port'" in refused("serve")
+    assert "port must be a whole number, not 'telephone'" in refused("serve")
     monkeypatch.setenv("SCHEDULER_PORT", "70000")
     assert "port must be 0 to 65535" in refused("serve")
-    assert "no settings file 'missing.toml'" in refused("serve", "--config", "missing.toml")
+    assert "the settings file missing.toml cannot be read" in refused(
+        "serve", "--config", "missing.toml"
+    )
 
 
 def test_a_host_that_does_not_exist_is_refused(nowhere: Path) -> None:

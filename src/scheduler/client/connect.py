@@ -27,7 +27,7 @@ from scheduler.runtime.connection import dial
 from scheduler.runtime.dialer import open_stream as open_tcp
 from scheduler.runtime.dialer import parse_url, redial
 from scheduler.wire import session as wire
-from scheduler.wire.codec import encode
+from scheduler.wire.codec import decode_from_session, encode
 
 Reach = Callable[[], Awaitable[trio.abc.Stream]]
 """Opens a byte stream to the scheduler, or raises ``ConnectionLost``."""
@@ -270,7 +270,8 @@ async def connect(
     ends a connection is followed by the next one, unless the scheduler said not to come back.
 
     ``open_stream``, ``draw`` (uniform in [0, 1)) and ``unix`` (seconds) replace the network,
-    the dice and the wall clock. Raises ``ConfigError`` for an address that is none.
+    the dice and the wall clock. Raises ``ConfigError`` for an address that is none, and
+    ``ProtocolError`` for languages that are none.
     """
     config, transport = config or ClientConfig(), transport or Config()
     hello = wire.SessionInit(
@@ -280,6 +281,7 @@ async def connect(
         tgt_lang=tgt_lang,
         receipts=True,
     )
+    decode_from_session(encode(hello))
     conversation = Conversation(hello, config, resume)
     backoff = Backoff(first=config.backoff_first, longest=config.backoff_max, draw=draw)
     reach = open_stream or _tcp(url, config)
