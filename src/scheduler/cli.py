@@ -81,7 +81,7 @@ def build() -> click.Group:
     group = _Commands(
         {
             "serve": _serve, "node": _node, "translate": _translate, "trace": _trace,
-            "doctor": _doctor,
+            "doctor": _doctor, "journal": _journal,
         },
         help=HELP,
         epilog=EPILOG,
@@ -221,6 +221,28 @@ def _trace() -> click.Command:
         trio.run(partial(run_trace, name, url, as_json=as_json))
 
     return trace
+
+
+def _journal() -> click.Command:
+    """Show what a journal has in it: counts and ids, never speech."""
+    more = f"""It only reads, and may be used while a scheduler writes.
+
+    \b
+    Example: {PROGRAM} journal --journal /var/lib/lingua-scheduler/journal.sqlite3
+    """
+
+    @click.command("journal", help=_help(_journal, more))
+    @click.option(
+        "--journal", "path", default="", metavar="FILE", envvar="SCHEDULER_JOURNAL",
+        help="The journal's file; without it the default one of this user.",
+    )  # fmt: skip
+    @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+    def journal(path: str, as_json: bool) -> None:
+        from scheduler.commands.journal import run_journal
+
+        run_journal(path, as_json=as_json)
+
+    return journal
 
 
 def _doctor() -> click.Command:
