@@ -136,6 +136,7 @@ async def test_settings_come_from_flags_environment_and_file(tmp_path: Path) -> 
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory without settings, for command lines that end before they serve."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.delenv("SCHEDULER_SETTINGS", raising=False)
     return tmp_path
 

@@ -17,7 +17,7 @@ from simulation.schedules import mixed, simulate
 
 from scheduler.core.events import Note
 
-SEEDS = {-TICK_S: 12, 0.0: 90, TICK_S: 12}
+SEEDS = {-TICK_S: 12, 0.0: 64, TICK_S: 12}
 """How many orders of tasks are tried, by how late the result comes."""
 DISPATCHED_TIMEOUT_S = 8.0
 AFTERWARDS_S = 4.0
