@@ -55,6 +55,9 @@ class FeedReader:
             self._http.receive_data(received)
         elif isinstance(event, h11.Data):
             self._text += event.data
+        else:
+            assert isinstance(event, h11.Response), f"the feed has ended: {event}"
+            assert event.status_code == 200
 
 
 @contextlib.asynccontextmanager

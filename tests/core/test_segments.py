@@ -12,6 +12,7 @@ from playbook import Playbook
 
 from scheduler.config import Config
 from scheduler.consistency import inconsistencies
+from scheduler.core.events import Expired, Timer
 from scheduler.core.segments import longest_bytes
 from scheduler.errors import ConfigError
 from scheduler.wire import node, session
@@ -269,6 +270,19 @@ def test_an_utterance_that_is_refused_is_said_to_be() -> None:
         speaker.say(TENTH, final=True)
     error = speaker.book.last(speaker.connection, Error)
     assert (error.code, error.details) == ("OVERLOADED", {"utterance_index": 2})
+
+
+def test_a_timer_that_fires_for_an_earlier_pause_cuts_nothing() -> None:
+    """An expiry that was under way when the next chunk came is no pause."""
+    speaker = Speaker()
+    speaker.say()
+    speaker.wait(2)
+    speaker.say()
+    speaker.wait(1)
+    speaker.book.apply(Expired(Timer("pause", speaker.ack.session_id)))
+    assert speaker.jobs == []
+    speaker.wait(2)
+    assert speaker.sounds == [TENTH * 2]
 
 
 def test_limits_that_clash_are_refused() -> None:
