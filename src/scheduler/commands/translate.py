@@ -124,7 +124,7 @@ def _print(report: dict[str, Any], wish: Wish, console: Console) -> None:
         return
     name = Path(report["file"]).name
     if "error" in report:
-        console.print(f"{name}: {report['error']}", style="red", markup=False)
+        console.print(f"{name}: {report['error']}", style="red", markup=False, soft_wrap=True)
         return
     if report["silence"]:
         click.echo(f"{name}: nobody spoke")
