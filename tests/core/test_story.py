@@ -4,6 +4,7 @@ from typing import Any
 
 from messages import capabilities, job_ack, register, result, utterance
 from playbook import Playbook
+
 from scheduler.core.events import Heard, Left, NodeJoined, SignsOfLife, Silent, Writing, Written
 from scheduler.errors import Close
 from scheduler.wire import node

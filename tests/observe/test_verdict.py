@@ -18,7 +18,7 @@ EXPECTED = {
     "all_busy": ("NO_AVAILABLE_NODE", "node-1: its slot is taken"),
     "draining": ("NO_AVAILABLE_NODE", "node-1: is draining); attempt 1 was lost at 1.00 s"),
     "timeout": ("JOB_TIMEOUT", "its result came 0.50 s too late and changed nothing"),
-    "timeout_unreceipted": ("JOB_TIMEOUT", "was given it at 0.00 s and said nothing"),
+    "timeout_unreceipted": ("JOB_TIMEOUT", "was given it at 0.00 s and had not receipted it"),
     "node_failed": ("MODEL_NOT_AVAILABLE", "node-2 failed with MODEL_NOT_AVAILABLE: it broke"),
     "failed_over": ("DELIVERED", "Attempt 1 was lost at 1.25 s (node-1 disconnected"),
     "no_receipt": ("DELIVERED", "(node-1 did not receipt the job in time)"),

@@ -55,7 +55,7 @@ def _hint(job: View, attempt: View) -> str:
 def running(job: View) -> str:
     """How far the current attempt is."""
     attempt = job["attempts"][-1]
-    text = f"{attempt['node_id']} {_progress(job, attempt)}"
+    text = f"{attempt['node_id']} {_progress(job, attempt, 'has not', ' yet')}"
     line = last(job, "node silent", "node heard")
     if line is not None and line["what"] == "node silent":
         text += f" and has been silent since {offset(job, line['at_ms'])}"
@@ -67,7 +67,7 @@ def timed_out(job: View) -> str:
     if not job["attempts"]:
         return "no node had it"
     attempt = job["attempts"][-1]
-    text = f"{attempt['node_id']} {_progress(job, attempt)}"
+    text = f"{attempt['node_id']} {_progress(job, attempt, 'had not', '')}"
     late = last(job, "stale")
     if late is None or late["input"] != "job_result" or late["at_ms"] < job["settled_at_ms"]:
         return text
@@ -75,9 +75,10 @@ def timed_out(job: View) -> str:
     return f"{text}; its result came {too_late} too late and changed nothing"
 
 
-def _progress(job: View, attempt: View) -> str:
+def _progress(job: View, attempt: View, not_: str, yet: str) -> str:
     if attempt["started_at_ms"] is not None:
         return f"started it at {offset(job, attempt['started_at_ms'])}"
     if attempt["received_at_ms"] is not None:
-        return f"received it at {offset(job, attempt['received_at_ms'])} but did not start it"
-    return f"was given it at {offset(job, attempt['assigned_at_ms'])} and said nothing"
+        at = offset(job, attempt["received_at_ms"])
+        return f"received it at {at} and {not_} started it{yet}"
+    return f"was given it at {offset(job, attempt['assigned_at_ms'])} and {not_} receipted it{yet}"
