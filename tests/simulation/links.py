@@ -332,6 +332,9 @@ class LinkStream(trio.abc.HalfCloseableStream):
             self._check_open()
 
     async def _wait(self, pipe: Pipe, until: float) -> None:
-        changed = pipe.changed
-        with trio.CancelScope(deadline=min(until, self.link.next_event_at())):
-            await changed.wait()
+        deadline = min(until, self.link.next_event_at())
+        if deadline == inf:
+            await pipe.changed.wait()
+            return
+        with trio.CancelScope(deadline=deadline):
+            await pipe.changed.wait()

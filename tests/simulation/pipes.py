@@ -75,8 +75,9 @@ class Pipe:
     changed: trio.Event = attrs.field(factory=trio.Event)
 
     def wake(self) -> None:
-        self.changed.set()
-        self.changed = trio.Event()
+        if self.changed.statistics().tasks_waiting:
+            self.changed.set()
+            self.changed = trio.Event()
 
     def room(self) -> int:
         """Bytes that may be sent before the window is full or the next fault strikes."""

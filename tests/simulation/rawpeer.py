@@ -111,27 +111,27 @@ class RawPeer:
         self._connection.cancel()
 
     async def _read(self, stream: LinkStream, talk: Talk) -> None:
-        greeted = False
-        while data := await self._receive(stream):
-            found = talk.read(data)
-            if not greeted and talk.upgraded:
-                greeted = True
-                self.greet()
-            for opcode, content in found:
-                if opcode == frames.TEXT:
-                    self.hear(content)
-                elif opcode == frames.PING:
-                    self.send(frames.frame(frames.PONG, content))
-                elif opcode == frames.CLOSE:
-                    self.send(frames.frame(frames.CLOSE, content))
+        """Until the end, or until the scheduler was silent for longer than it ever is."""
+        config = self.scene.config
+        patience_s = 2 * config.ping_interval + config.pong_timeout
+        with trio.move_on_after(patience_s) as patience:
+            while data := await stream.receive_some(READ_BYTES):
+                patience.deadline = trio.current_time() + patience_s
+                self._take(talk, data)
         talk.read(b"")
 
-    async def _receive(self, stream: LinkStream) -> bytes:
-        """What has come; nothing once the scheduler was silent for longer than it ever is."""
-        config = self.scene.config
-        with trio.move_on_after(2 * config.ping_interval + config.pong_timeout):
-            return await stream.receive_some(READ_BYTES)
-        return b""
+    def _take(self, talk: Talk, data: bytes) -> None:
+        before = talk.upgraded
+        found = talk.read(data)
+        if talk.upgraded and not before:
+            self.greet()
+        for opcode, content in found:
+            if opcode == frames.TEXT:
+                self.hear(content)
+            elif opcode == frames.PING:
+                self.send(frames.frame(frames.PONG, content))
+            elif opcode == frames.CLOSE:
+                self.send(frames.frame(frames.CLOSE, content))
 
     async def _write(self, stream: LinkStream) -> None:
         while True:

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import plans, races
 from simulation.echo import digests
+from simulation.fingerprints import world_digests
 from simulation.schedules import (
     DeadlockError,
     Fifo,
@@ -132,20 +133,24 @@ def test_random_bytes_follow_the_entropy_seed() -> None:
 
 
 def test_a_seed_repeats_its_run_in_every_process() -> None:
-    """WebSocket clients on faulty links take the same steps whatever the hash seed is."""
-    seeds = range(6)
-    here = digests(seeds)
-    assert len(set(here)) == len(seeds)
+    """Clients on faulty links and whole worlds take the same steps whatever the hash seed is."""
+    echoes, worlds = range(4), range(100, 105)
+    here = [*digests(echoes), *world_digests(worlds)]
+    assert len(set(here)) == len(echoes) + len(worlds)
+    there = (
+        "from simulation.echo import digests; from simulation.fingerprints import world_digests; "
+        f"print([*digests({echoes}), *world_digests({worlds})])"
+    )
     runs = [
         subprocess.Popen(
-            [sys.executable, "-c", f"from simulation.echo import digests; print(digests({seeds}))"],
+            [sys.executable, "-c", there],
             env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONHASHSEED": hash_seed},
             stdout=subprocess.PIPE,
             text=True,
         )
         for hash_seed in ("0", "1", "4711")
     ]
-    assert [run.communicate(timeout=60)[0].strip() for run in runs] == [repr(here)] * 3
+    assert [run.communicate(timeout=120)[0].strip() for run in runs] == [repr(here)] * 3
 
 
 Race = Callable[[], Awaitable[None]]

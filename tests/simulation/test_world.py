@@ -8,7 +8,7 @@ from simulation.liveness import violations
 from simulation.world import play
 from simulation.worldplan import NodePlan, SessionPlan, WorldPlan
 
-RANDOM_WORLDS = 150
+RANDOM_WORLDS = 125
 PER_TEST = 25
 
 
