@@ -36,7 +36,7 @@ HANDSHAKE_BYTES = 129
 NARROW: dict[str, Any] = {
     "retained_outcomes_max": 2,
     "jobs_per_session_max": 2,
-    "outbox_messages_max": 8,
+    "outbox_messages_max": 12,
 }
 SMALL: dict[str, Any] = {"retained_bytes_max": 2048, "outbox_bytes_max": 4096}
 TIGHT: tuple[dict[str, Any], ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,10 +18,10 @@ def simpler(value: Any) -> Iterator[Any]:
         for field in attrs.fields(type(value)):
             given = getattr(value, field.name)
             if given != field.default and field.default is not attrs.NOTHING:
-                yield attrs.evolve(value, **{field.name: field.default})
+                yield from _changed(value, field.name, field.default)
         for field in attrs.fields(type(value)):
             for less in simpler(getattr(value, field.name)):
-                yield attrs.evolve(value, **{field.name: less})
+                yield from _changed(value, field.name, less)
     elif isinstance(value, tuple):
         yield from _shorter(value)
         for place, one in enumerate(value):
@@ -28,6 +29,12 @@ def simpler(value: Any) -> Iterator[Any]:
                 yield (*value[:place], less, *value[place + 1 :])
     elif isinstance(value, float):
         yield from {float(round(value)), round(value * 4) / 4} - {value}
+
+
+def _changed(value: Any, name: str, content: Any) -> Iterator[Any]:
+    """The value with another content, unless that cannot be."""
+    with contextlib.suppress(ValueError):
+        yield attrs.evolve(value, **{name: content})
 
 
 def _shorter(values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:

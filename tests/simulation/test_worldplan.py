@@ -45,7 +45,7 @@ def test_whoever_resumes_must_fit_into_the_outbox(limits: dict[str, Any]) -> Non
 
 def test_drawn_settings_are_consistent() -> None:
     """Every world that is drawn may exist."""
-    assert all(isinstance(draw_world(seed).config, Config) for seed in range(300))
+    assert all(isinstance(draw_world(seed).config, Config) for seed in range(3000))
 
 
 def test_a_usual_world_says_nothing() -> None:
