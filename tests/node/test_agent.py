@@ -355,16 +355,22 @@ async def serve_every_line(
 # -- leaving -------------------------------------------------------------------------------------
 
 
-async def test_an_idle_node_leaves_at_once(autojump_clock: MockClock) -> None:
-    """Asked to stop, a node without work says goodbye with 1000 and ends."""
-    async with node_at_work() as world:
-        line = await world.registered()
-        world.stop.set()
-        with trio.fail_after(1.0):
-            await world.ended.wait()
-        await line.connection.over.wait()
-    assert line.connection.peer_code == Close.NORMAL.code
-    assert not any("next try" in line for line in world.said)
+@pytest.mark.parametrize("seed", range(12))
+def test_an_idle_node_leaves_at_once(seed: int) -> None:
+    """Asked to stop, a node without work tells that it drains, closes with 1000, and ends."""
+
+    async def leave() -> None:
+        async with node_at_work() as world:
+            line = await world.registered()
+            world.stop.set()
+            with trio.fail_after(1.0):
+                await world.ended.wait()
+            await line.connection.over.wait()
+        assert line.all(wire.NodeHeartbeat)[-1].draining
+        assert line.connection.peer_code == Close.NORMAL.code
+        assert not any("next try" in line for line in world.said)
+
+    simulate(leave, schedule=mixed(seed))
 
 
 async def test_a_node_that_never_had_a_scheduler_leaves_at_once(autojump_clock: MockClock) -> None:

@@ -96,6 +96,18 @@ async def test_as_many_at_a_time_as_slots(tmp_path: Path) -> None:
             first.touch()
 
 
+async def test_a_living_child_is_preferred() -> None:
+    """With one child dead and one alive, a request does not wait for a new one to be loaded."""
+    async with open_pool(2) as pool:
+        await pool.mend()
+        dead, alive = (worker.pid for worker in pool.workers)
+        assert dead is not None
+        os.kill(dead, signal.SIGKILL)
+        await until_dead(dead)
+        for _ in range(3):
+            assert await pid_of(pool) == alive
+
+
 async def test_a_cancelled_request_frees_its_slot_and_ends_its_child() -> None:
     """Cancelling kills the child that is at work; the next caller gets a new one."""
     async with open_pool() as pool:

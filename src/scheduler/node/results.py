@@ -98,7 +98,7 @@ class Results:
 
     def disconnected(self) -> None:
         """The connection is gone, with whatever its outbox held."""
-        self._put = self._queued = None
+        self._put = None
 
     def written(self, number: int) -> None:
         """The writer has handed a result to the operating system; the next one may go."""
