@@ -20,7 +20,9 @@ from scheduler.client import Feed, Session, connect
 from scheduler.client.connect import Reach
 from scheduler.config import Config, NodeConfig
 from scheduler.errors import ConnectionLost
-from scheduler.node.agent import Agent
+from scheduler.node.agent import Agent, Runner
+from scheduler.runtime.dialer import open_stream as open_tcp
+from scheduler.runtime.dialer import parse_url
 from scheduler.runtime.shell import Shell
 from scheduler.server.serve import Shutdown, serve
 from scheduler.wire import session as wire
@@ -145,6 +147,35 @@ async def scheduler_world(
                 world.add_node(runner)
             yield world
             nursery.cancel_scope.cancel()
+
+
+# -- the real scheduler on a real port -------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def scheduler_on_port(
+    runner: Runner | None = None, **settings: Any
+) -> AsyncIterator[tuple[str, Shell]]:
+    """The address of a scheduler on this machine with one node, if any, and its shell."""
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    url = f"ws://127.0.0.1:{listener.socket.getsockname()[1]}"
+    run = partial(
+        serve, Config(journal="memory", **settings), listeners=[listener], ids=CountingIds(),
+        epoch=0.0, shutdown=Shutdown(),
+    )  # fmt: skip
+    async with trio.open_nursery() as nursery:
+        shell: Shell = await nursery.start(run)
+        if runner is not None:
+            agent = Agent(
+                runner,
+                open_stream=partial(open_tcp, parse_url(url), timeout=5),
+                node_config=NodeConfig(slots=4),
+                hardware=Hardware(cpu_cores=2, memory_gb=4),
+                draw=lambda: 0.5,
+            )
+            nursery.start_soon(agent.run, trio.Event())
+        yield url, shell
+        nursery.cancel_scope.cancel()
 
 
 # -- a scheduler that says what it is told ---------------------------------------------------

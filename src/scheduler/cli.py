@@ -31,8 +31,8 @@ EPILOG = """\b
 Every setting comes, in this order of strength, from
   its flag         --pending-timeout 20
   a variable       SCHEDULER_PENDING_TIMEOUT=20
-                   (SCHEDULER_NODE_… for a node, SCHEDULER_CLIENT_… for translate)
-  a TOML file      pending_timeout = 20.0 in [scheduler]; or in [node], [client]
+                   (SCHEDULER_NODE_… and SCHEDULER_CLIENT_… for the others)
+  a TOML file      [scheduler] pending_timeout = 20.0; also [node], [client]
                    (--config FILE, or the files named by SCHEDULER_SETTINGS,
                    or scheduler.toml in the current directory)
   its default      see --help of the command

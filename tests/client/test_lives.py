@@ -4,20 +4,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
-from fakes import CountingIds, ScriptedRunner
+from client_support import scheduler_on_port
+from fakes import ScriptedRunner
 from processes import until
 
-from scheduler.config import Config, NodeConfig
-from scheduler.node.agent import Agent, Done
-from scheduler.runtime.dialer import open_stream, parse_url
-from scheduler.server.serve import Shutdown, serve
-from scheduler.wire.common import Hardware
+from scheduler.node.agent import Done
 
 LIFE = Path(__file__).with_name("life.py")
 
@@ -45,24 +40,7 @@ async def test_what_was_not_acknowledged_comes_in_the_next_life(tmp_path: Path) 
     """Stopped while results arrive, then killed: started again with its resume token, the client
     gets what it had not acknowledged, in order, once."""
     runner = GatedRunner()
-    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    url = f"ws://127.0.0.1:{listener.socket.getsockname()[1]}"
-    async with trio.open_nursery() as nursery:
-        shell = await nursery.start(
-            partial(
-                serve, Config(journal="memory"), listeners=[listener], ids=CountingIds(),
-                epoch=time.time() - trio.current_time(),  # noqa: TID251  # a real scheduler
-                shutdown=Shutdown(),
-            )
-        )  # fmt: skip
-        agent = Agent(
-            runner,
-            open_stream=partial(open_stream, parse_url(url), timeout=5),
-            node_config=NodeConfig(slots=3),
-            hardware=Hardware(cpu_cores=2, memory_gb=4),
-            draw=lambda: 0.5,
-        )
-        nursery.start_soon(agent.run, trio.Event())
+    async with scheduler_on_port(runner) as (url, shell):
 
         def states() -> list[str]:
             jobs = shell.engine.snapshot(trio.current_time()).jobs()
@@ -87,4 +65,3 @@ async def test_what_was_not_acknowledged_comes_in_the_next_life(tmp_path: Path) 
         assert had() == ["0 ONE", "1 TWO", "2 THREE"]
         assert states() == ["acknowledged"] * 3
         assert len(runner.ran) == 3
-        nursery.cancel_scope.cancel()

@@ -4,26 +4,22 @@ On a real port of this machine, with a real scheduler and a node whose engines a
 """
 
 import base64
-import contextlib
 import json
 import struct
-from collections.abc import AsyncIterator, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from fakes import CountingIds, ScriptedRunner
+from client_support import scheduler_on_port
+from fakes import ScriptedRunner
 from structlog.testing import capture_logs
 
 from scheduler.commands.translate import NotAudio, Wish, check_wav, run_translate, targets
-from scheduler.config import Config, NodeConfig, TranslateConfig
+from scheduler.config import TranslateConfig
 from scheduler.errors import Code, ConfigError, StageFailed
-from scheduler.node.agent import Agent, Done
-from scheduler.runtime.dialer import open_stream, parse_url
-from scheduler.server.serve import Shutdown, serve
-from scheduler.wire.common import Hardware
+from scheduler.node.agent import Done
 
 WAV = b"RIFF" + struct.pack("<I", 36) + b"WAVEfmt "
 SPOKEN = b"RIFF....WAVE a voice"
@@ -61,31 +57,6 @@ class Voice(ScriptedRunner):
         )
 
 
-@contextlib.asynccontextmanager
-async def scheduler(runner: ScriptedRunner | None = None, **settings: Any) -> AsyncIterator[str]:
-    """The address of a scheduler with a node."""
-    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    url = f"ws://127.0.0.1:{listener.socket.getsockname()[1]}"
-    async with trio.open_nursery() as nursery:
-        await nursery.start(
-            partial(
-                serve, Config(journal="memory", **settings), listeners=[listener],
-                ids=CountingIds(), epoch=0.0, shutdown=Shutdown(),
-            )
-        )  # fmt: skip
-        if runner is not None:
-            agent = Agent(
-                runner,
-                open_stream=partial(open_stream, parse_url(url), timeout=5),
-                node_config=NodeConfig(),
-                hardware=Hardware(cpu_cores=2, memory_gb=4),
-                draw=lambda: 0.5,
-            )
-            nursery.start_soon(agent.run, trio.Event())
-        yield url
-        nursery.cancel_scope.cancel()
-
-
 def wish(url: str, out: Path, *, as_json: bool = False, **settings: Any) -> Wish:
     chosen = TranslateConfig(url=url, out=str(out), **settings)
     return Wish(src="en", tgt="es", settings=chosen, as_json=as_json)
@@ -100,7 +71,7 @@ def recording(place: Path, name: str, content: bytes = WAV) -> Path:
 async def test_a_recording_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Texts, timings and the place of the sound are printed; the sound is written."""
     path = recording(tmp_path, "hello.wav")
-    async with scheduler(Voice()) as url:
+    async with scheduler_on_port(Voice()) as (url, _):
         assert await run_translate([path], wish(url, tmp_path / "new" / "out")) == 0
     said = capsys.readouterr()
     target = tmp_path / "new" / "out" / "hello.es.wav"
@@ -121,7 +92,7 @@ async def test_json_is_one_object_a_file(
 ) -> None:
     """Programs get whole objects on standard output, also for files that failed."""
     files = [recording(tmp_path, "a.wav"), recording(tmp_path, "b.wav", b"no sound at all")]
-    async with scheduler(Voice()) as url:
+    async with scheduler_on_port(Voice()) as (url, _):
         assert await run_translate(files, wish(url, tmp_path, as_json=True)) == 1
     good, bad = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (good["file"], good["text_source"], good["silence"]) == (str(files[0]), "hello", False)
@@ -137,7 +108,7 @@ async def test_headerless_samples_have_their_rate(tmp_path: Path) -> None:
     """A .raw file is sent as samples of the rate that was said, a WAV file as it is."""
     runner = Voice()
     files = [recording(tmp_path, "a.RAW", b"\0\0"), recording(tmp_path, "b.wav")]
-    async with scheduler(runner) as url:
+    async with scheduler_on_port(runner) as (url, _):
         assert await run_translate(files, wish(url, tmp_path, rate=8000)) == 0
     assert [kind for kind, _ in runner.rates] == ["pcm16", "wav"]
     assert runner.rates[0][1] == 8000
@@ -146,7 +117,7 @@ async def test_headerless_samples_have_their_rate(tmp_path: Path) -> None:
 async def test_silence_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where nobody spoke, this is said, nothing is written, and all is well."""
     path = recording(tmp_path, "hush.wav")
-    async with scheduler(Voice(silent=True)) as url:
+    async with scheduler_on_port(Voice(silent=True)) as (url, _):
         assert await run_translate([path], wish(url, tmp_path / "out")) == 0
     assert capsys.readouterr().out == "hush.wav: nobody spoke\n"
     assert not (tmp_path / "out").exists()
@@ -158,7 +129,7 @@ async def test_a_failure_is_told_with_its_cause(
     """The last line says what the scheduler said, and the other files are still done."""
     files = [recording(tmp_path, "a.wav"), recording(tmp_path, "b.wav")]
     fault = StageFailed("asr", Code.MODEL_NOT_AVAILABLE, "no ears", retryable=False)
-    async with scheduler(Voice(fault=fault)) as url:
+    async with scheduler_on_port(Voice(fault=fault)) as (url, _):
         assert await run_translate(files, wish(url, tmp_path)) == 2
     said = capsys.readouterr()
     causes = [line for line in said.err.splitlines() if line.startswith(("a.wav:", "b.wav:"))]
@@ -172,7 +143,7 @@ async def test_without_a_node_the_reason_is_told(
 ) -> None:
     """While it waits the reason is shown, and at the pending deadline it is the cause."""
     path = recording(tmp_path, "a.wav")
-    async with scheduler(pending_timeout=0.25) as url:
+    async with scheduler_on_port(pending_timeout=0.25) as (url, _):
         assert await run_translate([path], wish(url, tmp_path)) == 1
     said = capsys.readouterr().err
     assert "waiting: no node is connected" in said
@@ -202,7 +173,7 @@ async def test_what_cannot_be_written_is_told(
 ) -> None:
     """A directory that cannot be made fails the file whose sound should go there."""
     path = recording(tmp_path, "a.wav")
-    async with scheduler(Voice()) as url:
+    async with scheduler_on_port(Voice()) as (url, _):
         assert await run_translate([path], wish(url, path / "below a file")) == 1
     assert f"a.wav: {path}/below a file: Not a directory" in capsys.readouterr().err
 
