@@ -17,7 +17,7 @@ from fakes import CountingIds, ScriptedRunner
 from simulation.network import LinkPlan, Network
 
 from scheduler.client import Feed, Session, connect
-from scheduler.client.connect import Reach
+from scheduler.client.upkeep import Reach
 from scheduler.config import Config, NodeConfig
 from scheduler.errors import ConnectionLost
 from scheduler.node.agent import Agent, Runner

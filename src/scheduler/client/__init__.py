@@ -4,7 +4,8 @@
         result = await session.translate(wav_bytes)
         print(result.text_translated)
 
-* ``connect``: the way in, the :class:`Session`, and its dialling again and again;
+* ``connect``: the way in, and the :class:`Session`;
+* ``upkeep``: its dialling again and again;
 * ``conversation``: what a session said and is owed, whichever connection carries it;
 * ``link``: one connection of it;
 * ``resumption``: what another process needs to go on with it;

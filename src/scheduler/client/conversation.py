@@ -55,6 +55,7 @@ class Conversation:
         self._limits: dict[str, int] = {}
         self._line: Link | None = None
         self.session_id = resume.session_id if resume else None
+        self.backoff_max = math.inf
         self.detached = False
         self.outcomes = Feed[Outcome](config.outcomes_max)
         self.announcer = Announcer(self._waiting_state, config.events_max)
@@ -203,6 +204,7 @@ class Conversation:
         predecessor, self._line = self._line, link
         self.session_id, self._token = ack.session_id, ack.resume_token
         self._limits = ack.limits or {}
+        self.backoff_max = (ack.timers or {}).get("backoff_max_ms", math.inf) / 1000
         lost_all = link.resuming and not resumed
         detail = "resumed" if resumed else "a new session" if lost_all else "connected"
         whole = ack.recovered is not False and not lost_all

@@ -9,17 +9,20 @@ from collections.abc import Callable
 
 
 class Backoff:
-    """Pauses in seconds. ``draw()`` gives uniform numbers in [0, 1)."""
+    """Pauses in seconds. ``draw()`` gives uniform numbers in [0, 1).
+
+    ``longest`` is the ceiling of every pause; it may be changed at any time.
+    """
 
     def __init__(self, *, first: float, longest: float, draw: Callable[[], float]) -> None:
         self._first = first
-        self._longest = longest
+        self.longest = longest
         self._draw = draw
         self._tries = 0
 
     def pause(self) -> float:
         """The next pause, already counting it."""
-        ceiling = min(self._longest, self._first * 2.0 ** min(self._tries, 32))
+        ceiling = min(self.longest, self._first * 2.0 ** min(self._tries, 32))
         self._tries += 1
         return ceiling * self._draw()
 
