@@ -67,6 +67,17 @@ async def test_only_a_connection_that_lasted_makes_pauses_short_again(
     assert world.said[-1] == "the server is going away [1001], next try in 0.2 s"
 
 
+async def test_the_scheduler_may_ask_for_shorter_pauses(autojump_clock: MockClock) -> None:
+    """Of the scheduler's cap and the node's own the lower one holds, from the first hello on."""
+    for theirs_ms, longest in ((1500, 1.5), (60_000, 5.0)):
+        async with node_at_work(draw=lambda: math.nextafter(1, 0)) as world:
+            await world.registered(timers={"backoff_max_ms": theirs_ms})
+            world.network.refusing.add("server")
+            world.link.reset()
+            await trio.sleep(60)
+        assert world.said[-1].endswith(f"next try in {longest} s")
+
+
 async def test_a_scheduler_that_never_answers_the_hello_is_given_up(
     autojump_clock: MockClock,
 ) -> None:

@@ -17,14 +17,14 @@ from scheduler.node.jobs import Jobs
 from scheduler.node.results import Results
 from scheduler.wire import node as wire
 from scheduler.wire.codec import decode_from_node
-from scheduler.wire.common import AttemptRef, JobError
+from scheduler.wire.common import LIST_MAX, AttemptRef, JobError
 
 
 class Desk:
     """Jobs without a connection: ``told`` is what they say, ``results`` what they keep."""
 
     def __init__(self, runner: ScriptedRunner, slots: int, nursery: trio.Nursery) -> None:
-        self.kept = Results(number_max=100, bytes_max=10**6)
+        self.kept = Results(number_max=10_000, bytes_max=10**6)
         self.told: list[wire.FromNode] = []
         self.jobs = Jobs(runner, self.kept, slots=slots, put=self.told.append)
         self._nursery = nursery
@@ -32,6 +32,8 @@ class Desk:
         self.results: list[wire.JobResult] = []
 
     def _send(self, text: str, number: int) -> None:
+        if text == "x":
+            return
         message = decode_from_node(text)
         assert isinstance(message, wire.JobResult)
         self.results.append(message)
@@ -257,3 +259,13 @@ async def test_what_runs_is_told_again_on_request(autojump_clock: MockClock) -> 
     (started,) = desk_.told
     assert isinstance(started, wire.JobStarted)
     assert (started.job_id, started.node_id) == ("job-1", NODE_ID)
+
+
+async def test_in_flight_fits_into_a_message() -> None:
+    """However many results are kept, what is in flight can be said; what runs comes first."""
+    async with desk(seconds=math.inf) as (desk_, _):
+        for number in range(LIST_MAX + 10):
+            desk_.kept.keep((f"done-{number}", 1), "x")
+        desk_.take(assignment())
+        assert len(desk_.jobs.in_flight) == LIST_MAX
+        assert desk_.jobs.in_flight[0] == AttemptRef(job_id="job-1", attempt_id=1)

@@ -241,6 +241,8 @@ class Agent:
         )
         self._beat()
         self._jobs.tell_again()
+        longest = self._timer("backoff_max_ms", self._node_config.backoff_max)
+        self._backoff.longest = min(longest, self._node_config.backoff_max)
         stored = self._timer("result_stored_ms", self._config.result_stored_timeout)
         self._results.connected(lambda text, seq: connection.put(text, seq=seq), stored)
 

@@ -17,6 +17,7 @@ from scheduler.node.results import Key, Results
 from scheduler.wire import node as wire
 from scheduler.wire.codec import encode
 from scheduler.wire.common import (
+    LIST_MAX,
     AttemptRef,
     Capability,
     InstalledService,
@@ -105,8 +106,8 @@ class Jobs:
 
     @property
     def in_flight(self) -> tuple[AttemptRef, ...]:
-        """The attempts whose results this node still owes."""
-        keys = (*self.running, *self._results.keys)
+        """The attempts whose results this node still owes; as many as a message holds."""
+        keys = (*self.running, *self._results.keys)[:LIST_MAX]
         return tuple(AttemptRef(job_id=job_id, attempt_id=attempt) for job_id, attempt in keys)
 
     async def settled(self) -> None:
