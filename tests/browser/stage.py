@@ -36,16 +36,16 @@ PATIENCE_SECONDS = 60.0
 class Stage:
     """A scheduler on a port that stays its own, and nodes. ``journal`` is a file or "memory"."""
 
-    def __init__(self, folder: Path, journal: str) -> None:
+    def __init__(self, folder: Path, journal: str, settings: tuple[str, ...]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.port = server.getsockname()[1]
         self.url = f"http://localhost:{self.port}"
         self._folder = folder
-        self._journal = journal
+        self._settings = ("--journal", journal, *settings)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start_scheduler(self) -> None:
-        self._start("scheduler", "--port", str(self.port), "--journal", self._journal)
+        self._start("scheduler", "--port", str(self.port), *self._settings)
         until(self._is_ready, "the scheduler is ready")
 
     def _is_ready(self) -> bool:
@@ -85,9 +85,11 @@ class Stage:
 
 
 @contextlib.contextmanager
-def staged(folder: Path, journal: str = "memory", *, node: bool = True) -> Iterator[Stage]:
+def staged(
+    folder: Path, journal: str = "memory", *settings: str, node: bool = True
+) -> Iterator[Stage]:
     """A stage for the length of the block; no process of it is left behind."""
-    stage = Stage(folder, journal)
+    stage = Stage(folder, journal, settings)
     try:
         stage.start_scheduler()
         if node:

@@ -115,6 +115,23 @@ def test_the_page_survives_reload_and_restart(tmp_path: Path, browser: OpenBrows
         assert sessions(stage) == before, "one session, resumed each time"
 
 
+def test_a_planned_restart_is_hardly_noticed(tmp_path: Path, browser: OpenBrowser) -> None:
+    """No open page holds up a scheduler that is told to end; all go on with its successor."""
+    with staged(tmp_path, str(tmp_path / "journal.sqlite3")) as stage:
+        context = browser(stage)
+        page = client_page(context)
+        dashboard = context.new_page()
+        dashboard.goto("/dashboard")
+        expect(dashboard.locator("#live")).to_have_text("Live")
+        stage.stop("scheduler")  # has less time than a drain may take
+        expect(dashboard.locator("#live")).to_contain_text("what you see is old")
+        page.set_input_files("#file", CARDS)
+        stage.start_scheduler()
+        expect(row(page, 0).locator(".translated")).to_contain_text("8 de picas")
+        expect(dashboard.locator("#live")).to_have_text("Live")
+        expect(dashboard.locator("#job-rows tr[data-outcome=translated]")).to_be_visible()
+
+
 def test_what_waits_is_there_after_a_reload(tmp_path: Path, browser: OpenBrowser) -> None:
     """An utterance waits for a node and says so; the page is loaded anew; its result comes."""
     with staged(tmp_path, node=False) as stage:
@@ -134,9 +151,14 @@ def test_what_waits_is_there_after_a_reload(tmp_path: Path, browser: OpenBrowser
         expect(dashboard.locator("#no-nodes")).to_be_visible()
 
 
-def test_a_scheduler_without_memory_is_asked_again(tmp_path: Path, browser: OpenBrowser) -> None:
-    """What a forgetful scheduler had accepted is submitted again to its successor."""
-    with staged(tmp_path, "memory", node=False) as stage:
+@pytest.mark.parametrize("settings", [("memory",), ("journal.sqlite3", "--no-audio-at-rest")])
+def test_a_forgetful_scheduler_is_given_it_again(
+    tmp_path: Path, browser: OpenBrowser, settings: tuple[str, ...]
+) -> None:
+    """Whether all of it was forgotten or only the sound: what was accepted comes back."""
+    journal, *others = settings
+    place = journal if journal == "memory" else str(tmp_path / journal)
+    with staged(tmp_path, place, *others, node=False) as stage:
         page = client_page(browser(stage))
         page.set_input_files("#file", GO_FORWARD)
         expect(row(page, 0)).to_contain_text("waiting up to")

@@ -153,6 +153,8 @@ export class Conversation extends EventTarget {
         return this.#welcome(message);
       case "utterance_accepted":
         return this.#accepted(message);
+      case "utterance_needed":
+        return this.#submit(this.#row(message.utterance_index));
       case "ui_event":
         return this.#progress(message);
       case "translation_result":
@@ -236,7 +238,10 @@ export class Conversation extends EventTarget {
 
   #refused({ code, message, details }) {
     const row = this.rows.find((each) => each.index === details?.utterance_index);
-    if (row && !row.end && !row.jobId) this.#finish(row, "refused", message);
+    if (row && !row.end && !row.jobId && code === "DRAINING") {
+      row.hint = "The scheduler is being restarted; this is sent again as soon as it is back.";
+      this.#changed(row);
+    } else if (row && !row.end && !row.jobId) this.#finish(row, "refused", message);
     else if (code !== "RESUME_REFUSED") this.#notice(message);
   }
 
