@@ -17,7 +17,7 @@ nox.options.error_on_missing_interpreters = True
 
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
-CODE = ("src", "tests", "noxfile.py")
+CODE = ("src", "tests", "benchmarks", "noxfile.py")
 DOC_TESTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_docs*.py"))
 
 
@@ -113,3 +113,9 @@ def simulate(session: nox.Session) -> None:
     """Search whole simulated worlds for a broken property: `-- --seed 1 --utterances 300000`."""
     install(session, "test")
     session.run("python", "-m", "simulation.longrun", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+def bench(session: nox.Session) -> None:
+    """Measure everything beside something: `-- --quick --only small --rounds 3`."""
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks", *session.posargs)

@@ -1,0 +1,1 @@
+"""What the scheduler costs, measured beside something: ``python -m benchmarks``."""

@@ -1,0 +1,1 @@
+"""Starting processes, reading their cost, comparing figures, and writing them down."""

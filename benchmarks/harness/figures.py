@@ -1,0 +1,34 @@
+"""Numbers about numbers: quantiles, ratios of one round, and their spread over rounds."""
+
+import statistics
+from collections.abc import Sequence
+
+import attrs
+
+
+def quantile(values: Sequence[float], part: float) -> float:
+    """The smallest value that at least ``part`` of all do not exceed; 0 of nothing."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
+
+
+@attrs.frozen
+class Spread:
+    """One figure over several rounds: the median, and between what it lay."""
+
+    median: float
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} ({self.least:.3g} to {self.most:.3g})"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """The median and the range of at least one value."""
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def ratios(ours: Sequence[float], reference: Sequence[float]) -> Spread:
+    """Ours by the reference, each pair measured in the same round."""
+    return spread([a / b for a, b in zip(ours, reference, strict=True)])

@@ -1,0 +1,156 @@
+"""Processes under measurement and processes that make load, and what they cost."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT_S = 30.0
+CPU_CLOCK_OF = 2
+"""``CPUCLOCK_SCHED``: see clock_getcpuclockid(3) and <linux/posix-timers.h>."""
+
+
+class Server:
+    """A server process; :attr:`cpu_s` is what it has used since it began, kernel included.
+
+    Its log goes into a pipe that is read at once, as a service manager does: with a file on a
+    disk that others keep busy, writing the log is what stands still.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], tree: Path, **environment: str) -> None:
+        self.name = name
+        self._log: deque[bytes] = deque(maxlen=200)
+        self._listening = threading.Event()
+        self.port = 0
+        path = os.pathsep.join([str(tree / "src"), str(ROOT)])
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path, **environment}, cwd=ROOT,
+        )  # fmt: skip
+        self.pid = self._process.pid
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+        if not self._listening.wait(START_TIMEOUT_S) or not self.port:
+            text = b"".join(self._log).decode()
+            self.end()
+            raise RuntimeError(f"{name} did not start: {text}")
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            for line in lines:
+                self._log.append(line)
+                if not self.port and (found := re.search(rb"listening on [\d.]+:(\d+)", line)):
+                    self.port = int(found[1])
+                    self._listening.set()
+        self._listening.set()
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of all its threads, those that have ended included."""
+        return time.clock_gettime((~self.pid << 3) | CPU_CLOCK_OF)
+
+    @property
+    def memory_kib(self) -> int:
+        """Memory of its own: private pages, in KiB."""
+        rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return sum(int(kib) for kib in re.findall(r"^Private_\w+:\s+(\d+) kB", rollup, re.M))
+
+    def end(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal and wait for the end."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        self._process.wait()
+        self._reader.join()
+
+
+class Load:
+    """A load process: :meth:`ask` gives it one command and waits for its answer."""
+
+    def __init__(self, module: str, *, tree: Path = ROOT) -> None:
+        path = os.pathsep.join([str(tree / "src"), str(ROOT)])
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", f"benchmarks.load.{module}"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path},
+        )  # fmt: skip
+
+    def tell(self, do: str, **arguments: Any) -> None:
+        """Give a command without waiting."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for the answer to a command."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("a load process has ended")
+        answer: dict[str, Any] = json.loads(line)
+        if problem := answer.get("problem"):
+            raise RuntimeError(problem)
+        return answer
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Give a command, and wait until it is done."""
+        self.tell(do, **arguments)
+        return self.answer()
+
+    @property
+    def pid(self) -> int:
+        """For signals."""
+        return self._process.pid
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of the load process."""
+        return time.clock_gettime((~self._process.pid << 3) | CPU_CLOCK_OF)
+
+    def end(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def scheduler(*flags: str, name: str = "scheduler", tree: Path = ROOT) -> Server:
+    """The real thing: ``python -m scheduler``, by default with a journal in memory."""
+    journal = [] if "--journal" in flags else ["--journal", "memory"]
+    command = [sys.executable, "-m", "scheduler", "--port", "0", *journal, *flags]
+    return Server(name, command, tree)
+
+
+def relay(*flags: str, name: str = "relay") -> Server:
+    """The bare relay of ``references/relay.py``."""
+    return Server(name, [sys.executable, "-m", "benchmarks.references.relay", *flags], ROOT)
+
+
+@contextlib.contextmanager
+def ended(*processes: Server | Load) -> Iterator[None]:
+    """End them all, however the block ends."""
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.end()
+
+
+def favour(niceness: int) -> None:
+    """Set the niceness of this process and of all that it starts from now on.
+
+    Where Linux shares the processor between login sessions first, that of the session counts.
+    """
+    os.nice(niceness)
+    group = Path("/proc/self/autogroup")
+    if niceness and group.exists():
+        group.write_text(str(niceness))

@@ -1,0 +1,1 @@
+"""What the scheduler is measured beside."""
