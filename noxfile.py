@@ -115,6 +115,7 @@ def simulate(session: nox.Session) -> None:
     session.run("python", "-m", "simulation.longrun", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure everything beside something: `-- --quick --only small --rounds 3`."""
     install(session, "bench")
