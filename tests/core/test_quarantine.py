@@ -235,3 +235,37 @@ def test_a_quarantined_node_that_leaves_leaves_no_timer() -> None:
     book.leave(machine)
     book.leave(again)
     assert not [timer for timer in book.timers if timer.kind == "canary"]
+
+
+def test_a_made_up_attempt_at_the_canary_is_stale() -> None:
+    """A result that names another attempt, or another node, does not pass the canary."""
+    book = Playbook()
+    machine, node_id = quarantined(book)
+    book.advance(book.config.canary_interval)
+    job = canary(book, machine)
+
+    book.say(machine, result(job, node_id, attempt_id=2))
+    book.say(machine, result(job, "node-other"))
+
+    assert book.noted("readmitted") == []
+    assert [said.status for said in book.all(machine, node.JobResultAck)[-2:]] == ["stale"] * 2
+
+
+def test_a_canary_takes_no_slot_from_people() -> None:
+    """A node let in by another job is told that its canary is wanted no more."""
+    book = Playbook(quarantine_setbacks=1)
+    person, ack = book.join_session()
+    machine, node_id = book.join_node(slots=2)
+    for index in range(2):
+        book.say(person, utterance(ack.session_id, index))
+    first, second = book.all(machine, node.JobAssign)
+    for job in (first, second):
+        book.say(machine, job_ack(job, node_id))
+    book.say(machine, result(first, node_id, error="PROCESSING_ERROR"))
+    book.advance(book.config.canary_interval)
+    small = canary(book, machine)
+
+    book.say(machine, result(second, node_id))
+
+    assert book.noted("readmitted")
+    assert book.last(machine, node.JobCancel).job_id == small.job_id

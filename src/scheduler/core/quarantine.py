@@ -21,6 +21,8 @@ CANARY_PAIR = ("en", "es")
 """Asked of a node that names no pairs."""
 CANARY_AUDIO_SECONDS = 0.5
 CANARY_SAMPLE_RATE_HZ = 16_000
+CANARY_ATTEMPT = 1
+"""A canary has one attempt; another one is another canary."""
 SILENCE = "AAAA" * (int(CANARY_AUDIO_SECONDS * CANARY_SAMPLE_RATE_HZ) * 2 // 3)
 """Zeros as 16-bit samples in base64; each group of four characters holds three bytes."""
 
@@ -38,8 +40,11 @@ def setback(step: Step, node: Node, why: str) -> None:
 def success(step: Step, node: Node) -> bool:
     """The node did a job well: whatever was held against it is forgotten.
 
-    True if it may take more jobs now than before.
+    A canary that is still under way would take one of the slots that are free now.
+    True if the node may take more jobs now than before.
     """
+    if node.canary is not None:
+        _cancel_canary(step, node, node.canary)
     readmitted = node.quarantined is not None or node.on_probation
     leave(step, node)
     node.setbacks, node.on_probation, node.quarantined, node.canary = 0, False, None, None
@@ -74,8 +79,13 @@ def due(step: Step, node: Node) -> bool:
 
 
 def concerns(node: Node, message: wire.FromNode) -> bool:
-    """Whether a message of this node is about its canary."""
-    return node.canary is not None and getattr(message, "job_id", None) == node.canary.job_id
+    """Whether a message of this node is about its canary, and not about what it made up."""
+    return (
+        node.canary is not None
+        and getattr(message, "job_id", None) == node.canary.job_id
+        and getattr(message, "attempt_id", None) in (None, CANARY_ATTEMPT)
+        and getattr(message, "node_id", node.node_id) == node.node_id
+    )
 
 
 def heard(step: Step, node: Node, message: wire.FromNode) -> bool:
@@ -90,17 +100,22 @@ def heard(step: Step, node: Node, message: wire.FromNode) -> bool:
     if not message.success:
         _failed(step, node, message.error.code if message.error else "failed")
         return False
+    node.canary = None
     success(step, node)
     return True
 
 
 def _failed(step: Step, node: Node, why: str) -> None:
     assert node.canary is not None
-    cancel = wire.JobCancel(job_id=node.canary.job_id, reason="canary_over", attempt_id=1)
-    step.send(node.connection, cancel)
+    _cancel_canary(step, node, node.canary)
     node.canary = None
     step.note("canary_failed", node_id=node.node_id, why=why)
     step.set_timer(_timer(node), step.now + step.config.canary_interval)
+
+
+def _cancel_canary(step: Step, node: Node, canary: Canary) -> None:
+    cancel = wire.JobCancel(job_id=canary.job_id, reason="canary_over", attempt_id=CANARY_ATTEMPT)
+    step.send(node.connection, cancel)
 
 
 def _let_in_on_probation(step: Step, node: Node) -> None:
@@ -121,7 +136,7 @@ def _assignment(step: Step, canary: Canary) -> wire.JobAssign:
     (src, tgt), services = canary.need.pairs[0], canary.need.services
     return wire.JobAssign(
         job_id=canary.job_id,
-        attempt_id=1,
+        attempt_id=CANARY_ATTEMPT,
         session_id=CANARY_SESSION,
         utterance_index=0,
         src_lang=src,
