@@ -28,10 +28,19 @@ PATIENCE_S = 120.0
 
 
 def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on right now.
+
+    Not one from which the system lets connections begin: a client that dials a port without a
+    listener again and again may get that very port for its own end, and talk to itself.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 @attrs.define(eq=False)
