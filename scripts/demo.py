@@ -5,6 +5,7 @@ node; the node comes last. Exits with 0 only if "go forward ten meters" came thr
 scheduler knows, from the client's own acknowledgement, that it did.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -225,10 +226,16 @@ def sound_of(path: str | None) -> str:
 
 
 def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on right now, and none that the system gives to clients.
+
+    The client dials it again and again before anybody listens; from such a port it might be
+    connected to itself.
+    """
+    for port in range(20_000, 30_000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free")
 
 
 async def main() -> int:
