@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.known import Broken, Machine, Person, Task, needed_pairs
 
-from scheduler.core.events import Expired, Left, NodeJoined, Received, Written
+from scheduler.core.events import Expired, Left, NodeJoined, Received, Recovered, Written
 from scheduler.wire import session
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ def _task(ledger: "Ledger", detail: Detail) -> Task:
 
 
 def _timer_ran_out(ledger: "Ledger", kind: str, key: str) -> bool:
+    """A deadline that passed while nobody was here is found on recovering."""
     event = ledger.event
+    if kind == "job" and isinstance(event, Recovered):
+        return True
     return isinstance(event, Expired) and (event.timer.kind, event.timer.key) == (kind, key)
 
 
@@ -132,7 +135,7 @@ def _is_due(ledger: "Ledger", task: Task, kind: str) -> bool:
             return result is not None and result.success and not result.text_asr
         case "node_failed":
             failed = result is not None and not result.success
-            return failed or (task.on is None and task.attempt == ledger.config.attempts_max)
+            return failed or (task.on is None and task.tries == ledger.config.attempts_max)
         case "no_available_node":
             waited = now >= task.waiting_since + ledger.config.pending_timeout
             return timer and task.on is None and waited and now < (task.overall or now + 1)
@@ -163,6 +166,19 @@ def _may_close(ledger: "Ledger", person: Person) -> bool:
         return not person.receipts and person.connection is None
     late = ledger.now >= person.left_at + ledger.config.session_retention
     return _timer_ran_out(ledger, "session", person.session_id) and late
+
+
+def _adopted(ledger: "Ledger", detail: Detail) -> None:
+    """A node still holds the attempt that an earlier process gave it."""
+    task, event = _task(ledger, detail), ledger.event
+    assert isinstance(event, NodeJoined)
+    machine = ledger.machines[detail["node_id"]]
+    held = {(ref.job_id, ref.attempt_id) for ref in event.hello.in_flight or ()}
+    if not task.live or task.on is not None or (task.job_id, task.attempt) not in held:
+        raise Broken("only what a node holds goes on there", (task, event))
+    task.on = task.last_on = machine.connection
+    task.receipted, task.why = True, None
+    machine.held[task.job_id] = task.attempt
 
 
 def _salvaged(ledger: "Ledger", detail: Detail) -> None:
@@ -238,6 +254,7 @@ HANDLERS: Mapping[str, Callable[["Ledger", Detail], None]] = {
     "accepted": _accepted,
     "waiting": _waiting,
     "attempt_lost": _attempt_lost,
+    "adopted": _adopted,
     "settled": _settled,
     "salvaged": _salvaged,
     "written": _written,

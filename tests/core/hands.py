@@ -349,6 +349,13 @@ class Hands:
         if (a, b) == (7, 7):
             self.world.apply(DrainStarted())
 
+    def restart(self, a: int, b: int) -> None:
+        """The process is killed and starts again; some nodes are back before anything else."""
+        if a == 7:
+            self.world.restart()
+            for number in range(b % 4):
+                self.rejoin_node(number, 0)
+
     # -- healing, then demanding ------------------------------------------------------------
 
     def heal(self) -> None:

@@ -39,6 +39,8 @@ class Task:
     kind: str | None = None
     text: str | None = None
     attempt: int = 0
+    next_attempt: int = 1
+    tries: int = 0
     on: Generation | None = None
     last_on: Generation | None = None
     assigned_at: float = 0.0

@@ -47,6 +47,11 @@ Outcome = session.TranslationResult | session.MissingResult
 Cancelled = tuple[Generation, str, int | None]
 
 
+def whole_ms(instant: float) -> float:
+    """What is left of an instant that was written down in milliseconds."""
+    return round(instant * 1000) / 1000
+
+
 class Ledger:
     """One listener to one engine; :meth:`observe` takes in each step."""
 
@@ -89,6 +94,32 @@ class Ledger:
         if machine.receipts and not task.receipted:
             return min(task.overall, task.assigned_at + self.config.node_receipt_timeout)
         return task.overall
+
+    def restarted(self, now: float) -> None:
+        """The process was killed. What was remembered is all that the next one has.
+
+        Sessions without receipts are gone for good, all connections are gone, and whatever was
+        due may have been sent. Instants that were written down are whole milliseconds. Attempts
+        get new numbers, beyond all that may have been given, and are counted anew.
+        """
+        for person in [one for one in self.persons.values() if not one.receipts]:
+            del self.persons[person.session_id]
+            for task in person.tasks.values():
+                del self.tasks[task.job_id]
+        for person in self.persons.values():
+            person.connection, person.left_at = None, now
+            person.sent = person.turn
+            person.told = {place for place in person.tasks if place <= person.turn}
+            person.written_here.clear()
+        for task in self.tasks.values():
+            task.on = task.last_on = task.why = None
+            task.tries, task.next_attempt = 0, task.attempt + 1 + self.config.attempts_max
+            task.accepted_at = whole_ms(task.accepted_at)
+            task.overall = None if task.overall is None else whole_ms(task.overall)
+            task.waiting_since = min(now, task.accepted_at) if task.overall is None else now
+        for kept in (self.at, self.ended, self.timers, self.machines):
+            kept.clear()
+        self.draining = False
 
     def observe(self, event: Event, effects: list[Effect], now: float, *, stale: bool) -> None:
         """Take in what was said and what came of it."""
@@ -414,11 +445,12 @@ class Ledger:
             raise Broken("a job runs in one place, and not after its outcome", message)
         if (task.session_id, task.index) != (message.session_id, message.utterance_index):
             raise Broken("a session sees only its own", message)
-        if message.attempt_id != task.attempt + 1 or message.attempt_id > self.config.attempts_max:
+        if message.attempt_id != task.next_attempt or task.tries >= self.config.attempts_max:
             raise Broken("attempts are numbered and bounded", (task, message))
         if reason := machine.why_not(task):
             raise Broken("a job goes only to a node that can take it", (reason, task, machine))
-        task.attempt = message.attempt_id
+        task.attempt, task.next_attempt = message.attempt_id, message.attempt_id + 1
+        task.tries += 1
         task.on = task.last_on = machine.connection
         task.assigned_at, task.receipted = self.now, False
         if task.overall is None:

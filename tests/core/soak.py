@@ -28,7 +28,8 @@ from scheduler.core.events import DrainStarted
 
 EPISODE_EVENTS = 3_000
 CHECKED_EVERY = 500
-"""The whole state is checked after so many steps, and compared around so many stale ones."""
+"""The whole state is checked after so many steps; around stale ones it is compared ten times as
+often."""
 
 OFTEN = {
     "submit": 12, "serve": 12, "take": 8, "report": 5, "tick": 6, "receipt": 5, "acknowledge": 6,
@@ -91,7 +92,7 @@ def episode(seed: int, number: int, events: int, *, every: int = CHECKED_EVERY) 
         quarantine_setbacks=chance.choice((1, 3, 3, 20)),
         pending_timeout=chance.choice((2.0, 10.0)),
     )
-    world = World(every=every, compare_every=every, config=config)
+    world = World(every=every, compare_every=max(1, every // 10), config=config)
     hands = Hands(world)
     try:
         while world.steps < events:

@@ -9,6 +9,7 @@ RARE = {
     "delivered", "written", "salvaged", "expired", "played", "refused", "stale",
     "session_resumed", "resume_refused", "session_closed", "receipt_overdue",
     "attempt_lost", "node_silent", "node_heard", "node_error", "drain_started",
+    "recovered", "adopted", "speech_discarded", "utterance_cut",
     "quarantined", "canary_sent", "canary_failed", "readmitted", "on_probation",
 }  # fmt: skip
 OUTCOMES = {

@@ -19,6 +19,7 @@ from core.known import Broken
 from core.ledger import Ledger, Outcome
 from core.staleness import is_stale
 from fakes import CountingIds
+from restarts import what_is_kept_of
 
 from scheduler.config import Config
 from scheduler.core.engine import Engine
@@ -30,12 +31,15 @@ from scheduler.core.events import (
     Generation,
     Left,
     Received,
+    Recovered,
+    Remember,
     Replace,
     Send,
     Timer,
     Writing,
     Written,
 )
+from scheduler.core.records import Record
 from scheduler.errors import Close
 from scheduler.wire import node, session
 
@@ -122,7 +126,9 @@ class World:
         self, *, every: int = 1, compare_every: int = 1, config: Config | None = None
     ) -> None:
         self.config = config or Config(**SMALL)
-        self.engine = Engine(self.config, CountingIds())
+        self._ids = CountingIds()
+        self.engine = Engine(self.config, self._ids)
+        self.records: list[Record] = []
         self.ledger = Ledger(self.config)
         self.now = 0.0
         self.lateness = 0.0
@@ -187,6 +193,8 @@ class World:
                 for place in places:
                     assert isinstance(message, Outcome)
                     outbox[place] = message
+            case Remember(record):
+                self.records.append(record)
             case End(connection, _, at_once):
                 link = self.links[connection]
                 link.over = True
@@ -214,6 +222,19 @@ class World:
         known.connection, known.receipts = connection, bool(hello.receipts)
         known.slots = hello.slots or 0  # type: ignore[union-attr]
         self.links[connection].owner = known
+
+    def restart(self) -> None:
+        """Kill the process; the next one has what was remembered, and nobody is connected."""
+        kept = what_is_kept_of(self.records)
+        self.links.clear()
+        self.clients = [client for client in self.clients if client.receipts]
+        for client in self.clients:
+            client.connection = None
+        for worker in self.workers:
+            worker.connection = None
+        self.ledger.restarted(self.now)
+        self.engine = Engine(self.config, self._ids)
+        self.apply(Recovered(kept))
 
     # -- connections ------------------------------------------------------------------------
 
