@@ -74,6 +74,35 @@ def test_the_page_cuts_what_the_microphone_hears(
     expect(row(page, 0)).to_have_attribute("data-reached", "played")
     page.keyboard.press("Enter")
     expect(page.locator("#speak")).to_have_attribute("aria-pressed", "false")
+    for shown in page.locator("#utterances > li").all():
+        expect(shown).to_contain_text(re.compile(r"[1-9][.][0-9] s · "))
+
+
+def test_speech_is_cut_at_its_pauses(stage: Stage, browser: OpenBrowser) -> None:
+    """Two sentences with a pause are two utterances, silence and clicks are none."""
+    page = client_page(browser(stage))
+    first, second = page.evaluate(
+        CUT, [list(GO_FORWARD.read_bytes()), list(CARDS.read_bytes()[44:])]
+    )
+    assert 2 < first < 3
+    assert 3 < second < 4
+
+
+CUT = """async (recordings) => {
+  const { Segmenter, FRAME } = await import("/static/client/segmenter.js");
+  const segmenter = new Segmenter();
+  const pause = new Int16Array(32000);
+  const click = Int16Array.from(pause, (_, at) => (at > 200 && at < 900 ? 9000 : 0));
+  const [first, second] = recordings.map((bytes) => new Int16Array(Uint8Array.from(bytes).buffer));
+  const found = [];
+  for (const sound of [pause, first, pause, click, second, pause]) {
+    for (let at = 0; at + FRAME <= sound.length; at += FRAME) {
+      found.push(segmenter.push(sound.subarray(at, at + FRAME)).utterance);
+    }
+  }
+  found.push(segmenter.end(), segmenter.end());
+  return found.filter((each) => each !== null).map((each) => each.length / 16000);
+}"""
 
 
 def test_the_scheduler_cuts_what_the_microphone_hears(

@@ -88,7 +88,7 @@ export class Conversation extends EventTarget {
   }
 
   cancel(row) {
-    if (row.jobId) this.#say("job_cancel", { job_id: row.jobId });
+    if (!this.#say("job_cancel", { job_id: row.jobId })) this.#notice("This can be cancelled when there is a connection again.");
   }
 
   clear() {
@@ -174,16 +174,16 @@ export class Conversation extends EventTarget {
     this.#session = { id: session_id, token: resume_token, lastSeq: resumed ? this.#session.lastSeq : 0 };
     this.#limits = limits ?? {};
     if (resumed && !recovered) this.#notice("Some results could not be kept while you were away.");
-    this.#save();
-    for (const row of this.rows) if (!row.end && !row.jobId) this.#submit(row);
+    for (const row of this.#open) row.hint = null;
+    this.#changed(null);
+    for (const row of this.#open) if (!row.jobId) this.#submit(row);
     this.#chunks.resume(resumed);
   }
 
   // The scheduler has forgotten what it had accepted: it is asked for again.
   #beginAnew() {
-    for (const row of this.rows.filter((each) => !each.end)) {
+    for (const row of this.#open) {
       row.jobId = null;
-      row.hint = null;
       row.reached = "waiting";
       if (!this.#memory.spoken(row.index)) this.#finish(row, "lost", "The scheduler was started again and no longer had this.");
     }
@@ -247,6 +247,10 @@ export class Conversation extends EventTarget {
 
   // -- rows --------------------------------------------------------------------------------
 
+  get #open() {
+    return this.rows.filter((row) => !row.end);
+  }
+
   /** The row of an index; a new one for an utterance that the scheduler has cut and numbered. */
   #row(index) {
     let row = this.rows.find((each) => each.index === index);
@@ -282,6 +286,10 @@ export class Conversation extends EventTarget {
 
   #become(state) {
     this.state = state;
+    if (state.name !== "open") {
+      for (const row of this.#open) row.hint = row.jobId && "The scheduler has this; its result comes when there is a connection again.";
+      this.#changed(null);
+    }
     this.dispatchEvent(new CustomEvent("state", { detail: state }));
   }
 

@@ -169,6 +169,7 @@ function showState({ name, text }) {
   chip.textContent = name === "refused" ? `${label}: ${text}` : label;
   $("#reconnect").hidden = name === "open" || name === "connecting";
   if (name === "open") languages.refresh().catch(() => {});
+  else $("#impossible").hidden = true;
 }
 
 function countDown() {

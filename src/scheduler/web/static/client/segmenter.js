@@ -47,7 +47,8 @@ export class Segmenter {
 
   /** End what is being heard; null if it was nothing. */
   end() {
-    const frames = this.#frames ?? [];
+    const frames = this.#frames;
+    if (frames === null) return null;
     const keep = frames.length - Math.max(0, this.#quiet - AFTER);
     const long = this.#voiced >= VOICED_LEAST;
     this.#frames = null;

@@ -12,7 +12,7 @@ export function figures({ sessions, nodes, jobs }) {
     { name: "Machines", value: nodes.total, note: plural(nodes.slots, "slot") },
     { name: "Slots in use", value: used, note: `of ${nodes.slots}`, share: nodes.slots ? used / nodes.slots : 0 },
     { name: "Waiting", value: jobs.waiting, note: "for a machine", look: jobs.waiting ? "warn" : "" },
-    { name: "Owed", value: jobs.owed_outcomes, note: "not acknowledged yet" },
+    { name: "Owed", value: jobs.owed_outcomes, note: "unacknowledged" },
   ];
 }
 
