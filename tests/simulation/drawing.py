@@ -50,6 +50,7 @@ TIGHT: tuple[dict[str, Any], ...] = (
     *({"quarantine_setbacks": most} for most in (1, 2)),
     *({"utterances_remembered_max": most} for most in (2, 8)),
     {"jobs_waiting_max": 2},
+    {"outcome_retention": 7.0},
     {"sessions_max": 3},
     NARROW,
     SMALL,

@@ -25,6 +25,9 @@ from scheduler.core.quarantine import CANARY_SESSION
 from scheduler.wire.node import JobAssign
 from scheduler.wire.session import ResultAck
 
+WRONG_CONNECTION = -1
+"""Stands for an outcome that was sent on another connection than the session's current one."""
+
 
 @attrs.frozen
 class Current:
@@ -37,11 +40,11 @@ class Current:
 
 @attrs.define(eq=False)
 class Attempts:
-    """Which attempts are current. `canaries` are jobs of no session."""
+    """Which attempts are current; canaries, which are jobs of no session, are so for ever."""
 
     current: dict[str, Current] = attrs.Factory(dict)
     last: dict[str, Current] = attrs.Factory(dict)
-    canaries: set[str] = attrs.Factory(set)
+    canaries: dict[str, Current] = attrs.Factory(dict)
     node_of: dict[Generation, str] = attrs.Factory(dict)
 
     def take(self, step: Step) -> None:
@@ -53,12 +56,12 @@ class Attempts:
                 case Note(name="attempt_lost" | "settled", detail=detail):
                     self.current.pop(detail["job_id"], None)
                 case Send(message=JobAssign() as job):
-                    if job.session_id == CANARY_SESSION:
-                        self.canaries.add(job.job_id)
-                        continue
                     node_id = self.node_of[effect.connection]
                     now = Current(effect.connection, job.attempt_id, node_id)
-                    self.current[job.job_id] = self.last[job.job_id] = now
+                    if job.session_id == CANARY_SESSION:
+                        self.canaries[job.job_id] = now
+                    else:
+                        self.current[job.job_id] = self.last[job.job_id] = now
 
     def _take_over(self, step: Step, event: NodeJoined) -> None:
         """A node has come back on another connection: what it still holds goes on."""
@@ -130,7 +133,9 @@ def deliveries(history: History) -> Iterator[Due]:
         sent: dict[str, list[int]] = collections.defaultdict(list)
         for effect in step.effects:
             if isinstance(effect, Send) and effect.seq is not None:
-                sent[history.session_of[effect.connection]].append(effect.seq)
+                name = history.session_of[effect.connection]
+                right = lines[name].connection in (effect.connection, None)
+                sent[name].append(effect.seq if right else WRONG_CONNECTION)
         if resumed:
             concerned.add(history.session_of[_connection(step)])
         for name in sorted(concerned | set(sent)):

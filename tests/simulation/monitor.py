@@ -38,6 +38,8 @@ class Monitor:
     broken: dict[str, list[str]] = attrs.Factory(dict)
     highest: dict[str, float] = attrs.Factory(dict)
     _missing_since: dict[int, float] = attrs.Factory(dict)
+    _torn_since: dict[int, tuple[float, int]] = attrs.Factory(dict)
+    _acked: dict[str, int] = attrs.Factory(dict)
 
     async def run(self) -> None:
         """Look at fixed intervals, until cancelled."""
@@ -49,6 +51,8 @@ class Monitor:
         """Look at everything once."""
         self._look_for_stale()
         self._look_for_missing()
+        self._look_for_torn()
+        self._look_at_receipts()
         self._look_at_bounds()
         try:
             self.shell.engine.check()
@@ -103,6 +107,26 @@ class Monitor:
                     f"{talk.owner} lives on {talk.link.label} since {talk.welcomed_at} and has not "
                     f"been known since {since} (registered as {generation})",
                 )
+
+    def _look_for_torn(self) -> None:
+        """Whoever cannot be written to any more is registered no longer."""
+        now, config = trio.current_time(), self.scene.config
+        for generation, connection in self.shell._connections.items():
+            sent = link_of(connection).to_client.sent
+            since, before = self._torn_since.get(generation, (now, sent))
+            if not connection._stream._torn or sent != before:
+                since = now
+            self._torn_since[generation] = since, sent
+            if now - since > config.write_timeout + 1 + self._slack_s:
+                self._say("registry", f"nothing can be written to connection {generation}")
+
+    def _look_at_receipts(self) -> None:
+        """What a session has acknowledged stays acknowledged."""
+        for session in self.shell.engine._state.sessions.values():
+            highest = self._acked.get(session.session_id, 0)
+            if session.acked_seq < highest:
+                self._say("receipts", f"{session.session_id}: {session.acked_seq} after {highest}")
+            self._acked[session.session_id] = session.acked_seq
 
     def _lives(self, talk: Talk) -> bool:
         link = talk.link

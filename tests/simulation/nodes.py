@@ -255,14 +255,24 @@ class RawNode(RawPeer):
         canary = job["session_id"] == CANARY_SESSION
         text = "" if canary else base64.b64decode(job["audio"]).decode()
         work = self._shift.begin(*key, job["session_id"], text)
+        wanted = [k for k, scope in self._running.items() if not scope.cancel_called]
+        if self.receipts and len(wanted) >= self.plan.slots:
+            self.scene.overrun.append(f"{self.name} has {wanted} and gets {key}")
         if self.plan.forges and not self.scene.healed:
             self._forge(job)
-        self._jobs.start_soon(self._work, key, job, work, text)
+        scope = self._running[key] = trio.CancelScope()
+        self._jobs.start_soon(self._work, scope, key, job, work, text)
 
-    async def _work(self, key: tuple[str, int], job: dict[str, Any], work: Work, text: str) -> None:
+    async def _work(
+        self,
+        scope: trio.CancelScope,
+        key: tuple[str, int],
+        job: dict[str, Any],
+        work: Work,
+        text: str,
+    ) -> None:
         about = self._about(job)
-        with trio.CancelScope() as scope:
-            self._running[key] = scope
+        with scope:
             if work.receipt and self.receipts:
                 self.say(message_of("job_ack", **about))
                 self.say(message_of("job_started", **about))

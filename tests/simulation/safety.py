@@ -219,6 +219,8 @@ def receipts_move_forward(run: Run) -> Iterator[str]:
         if seq <= last[name]:
             yield f"{name}: {seq} is delivered after {last[name]}"
         last[name] = max(seq, last[name])
+    if run.monitor is not None:
+        yield from run.monitor.broken.get("receipts", ())
 
 
 # -- who hears what -------------------------------------------------------------------
@@ -279,7 +281,7 @@ def only_the_current_attempt_counts(run: Run) -> Iterator[str]:
         if not isinstance(event, Received) or not isinstance(event.message, JOB_MESSAGES):
             continue
         job_id = event.message.job_id
-        if job_id in model.canaries or model.names(model.current, event):
+        if model.names(model.current, event) or model.names(model.canaries, event):
             continue
         if "salvaged" in step.facts:
             yield from _rightly_salvaged(run, model, event)
@@ -287,8 +289,6 @@ def only_the_current_attempt_counts(run: Run) -> Iterator[str]:
         for effect in step.effects:
             match effect:
                 case Send(message=from_node.JobResultAck() | Error()) | Note(name="stale"):
-                    pass
-                case Note(name=name) if name.startswith("canary") or name == "readmitted":
                     pass
                 case Send() | SetTimer() | ClearTimer() | Note():
                     yield f"stale {type(event.message).__name__} of {job_id} did {effect}"
@@ -340,6 +340,18 @@ def slots_are_the_current_attempts(run: Run) -> Iterator[str]:
         else:
             for jobs in taken.values():
                 jobs.discard(job_id)
+
+
+def a_node_is_never_overrun(run: Run) -> Iterator[str]:
+    """No node is asked to do more at once than it has slots, as it counts itself."""
+    yield from run.scene.overrun
+    for step in run.history.steps:
+        event = step.event
+        if not isinstance(event, Received) or not isinstance(event.message, from_node.JobResult):
+            continue
+        error = event.message.error
+        if error is not None and error.message == "every slot is taken":
+            yield f"{event.message.node_id} refuses {event.message.job_id} at {step.at}"
 
 
 def an_utterance_runs_once(run: Run) -> Iterator[str]:
@@ -442,6 +454,7 @@ SAFETY: tuple[Property, ...] = (
     only_the_current_attempt_counts,
     a_good_result_settles,
     slots_are_the_current_attempts,
+    a_node_is_never_overrun,
     an_utterance_runs_once,
     nobody_is_failed_early,
     the_registry_is_the_live_connections,

@@ -50,7 +50,11 @@ class Wish:
 
 @attrs.define(eq=False)
 class Scene:
-    """The shared world. `healed` means that from now on nothing goes wrong by plan."""
+    """The shared world.
+
+    `overrun` tells of nodes by hand that got too much. `healed` means that from now on nothing
+    goes wrong by plan.
+    """
 
     plan: WorldPlan
     config: Config
@@ -58,6 +62,7 @@ class Scene:
     talks: list[Talk] = attrs.Factory(list)
     begun: list[Begun] = attrs.Factory(list)
     wishes: list[Wish] = attrs.Factory(list)
+    overrun: list[str] = attrs.Factory(list)
     healed: bool = False
     _dialled: dict[str, int] = attrs.Factory(dict)
     dice: random.Random = attrs.field(init=False)

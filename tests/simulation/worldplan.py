@@ -186,6 +186,7 @@ SETTINGS: dict[str, Any] = {
     "result_stored_timeout": 3.0,
     "node_backoff_max": 2.0,
     "session_retention": 16.0,
+    "outcome_retention": 14.0,
     "client_receipt_timeout": 6.0,
     "client_probe_timeout": 1.5,
     "client_backoff_max": 4.0,
