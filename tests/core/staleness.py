@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from core.known import Machine, Person, Task
 
 from scheduler.core.events import Event, Expired, Heard, Left, Received, Silent, Writing, Written
+from scheduler.core.quarantine import CANARY_ATTEMPT
 from scheduler.wire import node, session
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def _from_node(ledger: "Ledger", machine: Machine, message: Any) -> bool:
     if job_id is None:
         return bool(message.node_id != machine.node_id)
     if job_id == machine.canary:
-        return False
+        own = getattr(message, "node_id", machine.node_id) == machine.node_id
+        return not own or message.attempt_id not in (None, CANARY_ATTEMPT)
     task = ledger.tasks.get(job_id)
     if task is None or not _names_its_own(machine, task, message):
         return True
