@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from messages import job_ack, job_started, result, utterance
+from messages import capabilities, job_ack, job_started, result, utterance
 from playbook import Playbook
 
 from scheduler.wire import node, session
@@ -108,3 +108,42 @@ def test_the_newest_jobs_are_shown_first_and_not_too_many() -> None:
     book, _, _ = conversation()
     jobs = book.engine.snapshot(book.now).jobs(most=2)
     assert [job["job_id"] for job in jobs] == ["job-4", "job-3"]
+
+
+def test_a_waiting_job_says_why_and_until_when() -> None:
+    """The reason stands there as a word and as a sentence; both are gone once the job runs."""
+    book = Playbook()
+    person, ack = book.join_session()
+    book.say(person, utterance(ack.session_id))
+    (job,) = book.engine.snapshot(book.now).jobs()
+    assert (job["waiting_because"], job["waiting_text"]) == ("no_node", "no node is connected")
+    assert job["deadline_at_ms"] == 10_000
+    book.join_node()
+    (job,) = book.engine.snapshot(book.now).jobs()
+    assert job["waiting_text"] is None
+
+
+def test_what_needs_attention_is_shown_before_the_rest() -> None:
+    """With too many nodes to show, those that are not ready come first."""
+    book = Playbook()
+    names = [book.join_node()[1] for _ in range(3)]
+    _, ill = book.join_node(capability_by_type=capabilities(ready=False))
+    shown = [view["node_id"] for view in book.engine.snapshot(0).nodes(most=2)]
+    assert shown == [ill, names[0]]
+
+
+def test_the_newest_sessions_are_shown_first_and_not_too_many() -> None:
+    """With too many sessions to show, the oldest are left out."""
+    book = Playbook()
+    names = [book.join_session()[1].session_id for _ in range(3)]
+    shown = [view["session_id"] for view in book.engine.snapshot(0).sessions(most=2)]
+    assert shown == names[:0:-1]
+
+
+def test_a_node_shows_what_it_hears_and_speaks() -> None:
+    """Languages are shown as the node says them."""
+    book = Playbook()
+    book.join_node(pairs=(("en", "es"), ("en", "fr")))
+    (view,) = book.engine.snapshot(0).nodes()
+    assert (view["hears"], view["speaks"]) == (("en",), ("es", "fr"))
+    assert view["pairs"] == ["en-es", "en-fr"]
