@@ -26,6 +26,7 @@ from scheduler.core.events import (
 )
 from scheduler.errors import Close
 from scheduler.runtime.shell import Shell
+from scheduler.wire.common import Resume
 from scheduler.wire.session import ClientHeartbeat
 
 
@@ -178,3 +179,23 @@ async def test_facts_that_matter_are_loud(autojump_clock: MockClock) -> None:
     levels = {line["event"]: line["log_level"] for line in logs}
     assert levels["session_joined"] == levels["session_left"] == "info"
     assert levels["accepted"] == levels["waiting"] == "debug"
+
+
+async def test_nothing_more_is_written_on_a_replaced_connection(autojump_clock: MockClock) -> None:
+    """What waited in its outbox is said on the successor, which may have been told newer things."""
+    async with observed() as here, served() as old, served() as new:
+        shell = here.shell
+        with shell.registered(old.connection) as first, shell.registered(new.connection) as second:
+            shell.apply(SessionJoined(first, hello()))
+            ack = await old.peer.hear_message("session_init_ack")
+            beat = ClientHeartbeat(session_id=ack["session_id"], timestamp=1)
+            shell.apply(Received(first, beat))
+            resume = Resume(
+                session_id=ack["session_id"], resume_token=ack["resume_token"], last_seq=0
+            )
+            shell.apply(SessionJoined(second, hello(resume=resume)))
+
+            heard = await old.peer.hear()
+
+            assert heard.code == Close.REPLACED.code
+            assert (await new.peer.hear_message("session_init_ack"))["resumed"] is True
