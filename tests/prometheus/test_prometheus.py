@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator, Callable
@@ -56,8 +57,12 @@ def promtool(*arguments: str, text: str | None = None) -> str:
 
 async def fetch(url: str) -> str:
     def read() -> str:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return str(answer.read().decode())
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:  # Prometheus says 503 while it starts
+            error.close()
+            raise
 
     return await trio.to_thread.run_sync(read)
 
