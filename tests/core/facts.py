@@ -178,6 +178,7 @@ def _adopted(ledger: "Ledger", detail: Detail) -> None:
         raise Broken("only what a node holds goes on there", (task, event))
     task.on = task.last_on = machine.connection
     task.receipted, task.why = True, None
+    task.tries += 1  # it has its chance after all
     machine.held[task.job_id] = task.attempt
 
 
