@@ -35,6 +35,12 @@ class Hostile:
         self.scene = scene
         self.name = name
         self.plan = plan
+        self._upgraded = trio.Event()
+
+    async def upgrade(self, stream: LinkStream, request: bytes = SESSION) -> None:
+        """Become a WebSocket properly."""
+        await stream.send_all(request)
+        await self._upgraded.wait()
 
     async def run(self) -> None:
         """Wait for the moment, attack, and read what comes until the connection ends."""
@@ -48,6 +54,8 @@ class Hostile:
                 nursery.start_soon(self._attack, stream)
                 while data := await stream.receive_some(65_536):
                     talk.read(data)
+                    if talk.upgraded:
+                        self._upgraded.set()
                     await self._react(stream, talk)
                 nursery.cancel_scope.cancel()
         except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
@@ -92,12 +100,13 @@ async def no_hello(hostile: Hostile, stream: LinkStream) -> None:
 
 
 async def a_foreign_hello(hostile: Hostile, stream: LinkStream) -> None:
-    await stream.send_all(NODE + frames.text(HELLO))
+    await hostile.upgrade(stream, NODE)
+    await stream.send_all(frames.text(HELLO))
 
 
 async def garbage(hostile: Hostile, stream: LinkStream) -> None:
     """Things that are no messages, then a proper hello."""
-    await stream.send_all(SESSION)
+    await hostile.upgrade(stream)
     for one in GARBAGE:
         await stream.send_all(frames.frame(frames.TEXT, one.encode()))
     await stream.send_all(frames.frame(frames.BINARY, b"\x00\xff"))
@@ -105,22 +114,26 @@ async def garbage(hostile: Hostile, stream: LinkStream) -> None:
 
 
 async def too_much_garbage(hostile: Hostile, stream: LinkStream) -> None:
-    await stream.send_all(SESSION + frames.frame(frames.TEXT, b"{") * MANY)
+    await hostile.upgrade(stream)
+    await stream.send_all(frames.frame(frames.TEXT, b"{") * MANY)
 
 
 async def half_a_frame(hostile: Hostile, stream: LinkStream) -> None:
-    await stream.send_all(SESSION + frames.text(HELLO)[:20])
+    await hostile.upgrade(stream)
+    await stream.send_all(frames.text(HELLO)[:20])
     await trio.sleep(SLOW_S)
     stream.link.close()
 
 
 async def a_reserved_opcode(hostile: Hostile, stream: LinkStream) -> None:
-    await stream.send_all(SESSION + frames.text(HELLO) + frames.frame(0x3, b"what"))
+    await hostile.upgrade(stream)
+    await stream.send_all(frames.text(HELLO) + frames.frame(0x3, b"what"))
 
 
 async def endless_fragments(hostile: Hostile, stream: LinkStream) -> None:
     """Parts of a message that never ends, many of them empty."""
-    await stream.send_all(SESSION + frames.frame(frames.TEXT, b"", final=False))
+    await hostile.upgrade(stream)
+    await stream.send_all(frames.frame(frames.TEXT, b"", final=False))
     part = frames.frame(frames.CONTINUATION, b"", final=False) * 16
     part += frames.frame(frames.CONTINUATION, b"x" * 4096, final=False)
     while True:
@@ -129,7 +142,7 @@ async def endless_fragments(hostile: Hostile, stream: LinkStream) -> None:
 
 
 async def bytes_one_by_one(hostile: Hostile, stream: LinkStream) -> None:
-    await stream.send_all(SESSION)
+    await hostile.upgrade(stream)
     for byte in frames.text(HELLO):
         await stream.send_all(bytes([byte]))
         await trio.sleep(SLOW_S / 16)
@@ -137,7 +150,8 @@ async def bytes_one_by_one(hostile: Hostile, stream: LinkStream) -> None:
 
 async def a_message_too_large(hostile: Hostile, stream: LinkStream) -> None:
     size = hostile.scene.config.message_bytes_max + 1
-    await stream.send_all(SESSION + frames.frame(frames.TEXT, b"x" * size))
+    await hostile.upgrade(stream)
+    await stream.send_all(frames.frame(frames.TEXT, b"x" * size))
 
 
 async def a_forged_result(hostile: Hostile, stream: LinkStream) -> None:
@@ -147,7 +161,8 @@ async def a_forged_result(hostile: Hostile, stream: LinkStream) -> None:
         installed_models=[], features_supported={}, accept_public_jobs=True, node_id=hostile.name,
         slots=0, receipts=False, **abilities(),
     )  # fmt: skip
-    await stream.send_all(NODE + frames.text(register))
+    await hostile.upgrade(stream, NODE)
+    await stream.send_all(frames.text(register))
     for _ in range(MANY):
         for begun in hostile.scene.begun[-4:]:
             job: dict[str, Any] = {"utterance_index": 0}
@@ -163,7 +178,8 @@ async def a_forged_result(hostile: Hostile, stream: LinkStream) -> None:
 
 async def a_foreign_session(hostile: Hostile, stream: LinkStream) -> None:
     """A session that acts in the name of every other one that it could know."""
-    await stream.send_all(SESSION + frames.text(HELLO))
+    await hostile.upgrade(stream)
+    await stream.send_all(frames.text(HELLO))
     for _ in range(8):
         known = {t.session_id for t in hostile.scene.talks if t.owner != hostile.name}
         for name in sorted(s for s in known if s is not None)[:2]:
@@ -178,11 +194,18 @@ async def a_foreign_session(hostile: Hostile, stream: LinkStream) -> None:
 
 async def a_ping_that_crosses(hostile: Hostile, stream: LinkStream) -> None:
     """Provokes a close frame, and answers it with a ping instead of a close frame."""
-    await stream.send_all(SESSION + frames.frame(frames.TEXT, b"{") * MANY)
+    await hostile.upgrade(stream)
+    await stream.send_all(frames.frame(frames.TEXT, b"{") * MANY)
+
+
+async def glued_frames(hostile: Hostile, stream: LinkStream) -> None:
+    """Does not wait for the answer to the handshake, as it must."""
+    await stream.send_all(SESSION + frames.text(HELLO) + frames.frame(frames.PING, b"now"))
 
 
 async def a_second_hello(hostile: Hostile, stream: LinkStream) -> None:
-    await stream.send_all(SESSION + frames.text(HELLO) * 3)
+    await hostile.upgrade(stream)
+    await stream.send_all(frames.text(HELLO) * 3)
     await trio.sleep(SLOW_S)
     await stream.send_all(frames.frame(frames.CLOSE, (1000).to_bytes(2, "big")))
 
@@ -198,6 +221,6 @@ ATTACKS: dict[str, Callable[[Hostile, LinkStream], Awaitable[None]]] = {
         nothing, half_a_request, not_http, a_slow_head, no_hello, a_foreign_hello, garbage,
         too_much_garbage, half_a_frame, a_reserved_opcode, endless_fragments, bytes_one_by_one,
         a_message_too_large, a_forged_result, a_foreign_session, a_ping_that_crosses,
-        a_second_hello, a_bare_get,
+        glued_frames, a_second_hello, a_bare_get,
     )
 }  # fmt: skip

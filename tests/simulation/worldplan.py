@@ -25,7 +25,7 @@ Attack = Literal[
     "nothing", "half a request", "not http", "a slow head", "no hello", "a foreign hello",
     "garbage", "too much garbage", "half a frame", "a reserved opcode", "endless fragments",
     "bytes one by one", "a message too large", "a forged result", "a foreign session",
-    "a ping that crosses", "a second hello", "a bare get",
+    "a ping that crosses", "glued frames", "a second hello", "a bare get",
 ]  # fmt: skip
 """What a hostile peer does with its connection; see `hostiles.py`."""
 
