@@ -24,24 +24,24 @@ def make_app(snapshot: Callable[[], Snapshot], feed: Feed, metrics: Metrics) -> 
     def answer(content: object, status: int = 200) -> JSONResponse:
         return JSONResponse(content, status, NO_STORE)
 
-    async def health(request: Request) -> JSONResponse:
+    async def health(_: Request) -> JSONResponse:
         return answer({"status": "ok", "version": __version__})
 
-    async def ready(request: Request) -> JSONResponse:
+    async def ready(_: Request) -> JSONResponse:
         if snapshot().draining:
             return answer({"status": "draining"}, 503)
         return answer({"status": "ready"})
 
-    async def stats(request: Request) -> JSONResponse:
+    async def stats(_: Request) -> JSONResponse:
         return answer(snapshot().stats())
 
-    async def nodes(request: Request) -> JSONResponse:
+    async def nodes(_: Request) -> JSONResponse:
         return answer({"nodes": snapshot().nodes()})
 
-    async def sessions(request: Request) -> JSONResponse:
+    async def sessions(_: Request) -> JSONResponse:
         return answer({"sessions": snapshot().sessions()})
 
-    async def jobs(request: Request) -> JSONResponse:
+    async def jobs(_: Request) -> JSONResponse:
         return answer({"jobs": snapshot().jobs()})
 
     async def job(request: Request) -> JSONResponse:
@@ -55,7 +55,7 @@ def make_app(snapshot: Callable[[], Snapshot], feed: Feed, metrics: Metrics) -> 
             return answer({"error": "the feed has as many readers as it may have"}, 503)
         return ClosingStreamingResponse(feed.read(), 200, NO_STORE, "text/event-stream")
 
-    async def not_found(request: Request, error: Exception) -> JSONResponse:
+    async def not_found(request: Request, _: Exception) -> JSONResponse:
         return answer({"error": f"nothing is served at {request.url.path}"}, 404)
 
     return Starlette(
