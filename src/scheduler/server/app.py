@@ -50,7 +50,7 @@ def make_app(snapshot: Callable[[], Snapshot], feed: Feed, metrics: Metrics) -> 
             return answer({"error": "no such job, or its record has been forgotten"}, 404)
         return answer(found)
 
-    async def events(request: Request) -> Response:
+    async def events(_: Request) -> Response:
         if feed.full:
             return answer({"error": "the feed has as many readers as it may have"}, 503)
         return ClosingStreamingResponse(feed.read(), 200, NO_STORE, "text/event-stream")
