@@ -93,13 +93,17 @@ CORPUS: dict[str, Entry] = {
         WorldPlan(
             sessions=(
                 SessionPlan(
-                    kind="raw", pause=0.0, says=(Say(), Say(14.0), Say(16.0), Say(20.0)),
-                    links=struck("stall", "to_client", at=0.25, duration=20.0),
+                    kind="raw", pause=0.25, says=(Say(), Say(0.25), Say(6.0), Say(10.0)),
+                    crashes=(Crash("without a word"),),
                 ),
             ),
-            settings=(("ping_interval", 20.0),),
         ),
-        ("session_resumed",),
+        ("session_resumed", "delivered"),
+    ),
+    "long after": Entry(
+        "Nothing comes of a timer whose job has its outcome.",
+        WorldPlan(sessions=(SessionPlan(says=(Say(), Say(14.0))),)),
+        ("delivered",),
     ),
     "everybody at once": Entry(
         "All links break at one instant and all come back at one instant.",
@@ -238,7 +242,7 @@ CORPUS: dict[str, Entry] = {
                     kind="raw", at=0.25, says=(Say(), Say(4.0)), resumes="foreign",
                     crashes=(Crash(),),
                 ),
-                SessionPlan(kind="raw", says=(Say(),), receipts="never", gives_up=3.0),
+                SessionPlan(kind="raw", says=(Say(), Say(4.0)), receipts="never"),
                 SessionPlan(kind="raw", says=(Say(),), resumes="wrong", crashes=(Crash(),)),
             ),
             nodes=(attrs.evolve(RAW_NODE, slots=3),),

@@ -25,6 +25,7 @@ from simulation.worldplan import (
     Say,
     SessionKind,
     SessionPlan,
+    When,
     Work,
     WorldPlan,
 )
@@ -142,7 +143,8 @@ class Dice:
         )
 
     def crash(self) -> Crash:
-        return Crash(self.pick(("before receipt", "after receipt")), 1 + self.below(4))
+        when: When = self.pick(get_args(When))
+        return Crash(when, 1 + self.below(4))
 
     def work(self, trouble: float) -> Work:
         if not self.chance(trouble):

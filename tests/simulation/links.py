@@ -253,6 +253,8 @@ class LinkStream(trio.abc.HalfCloseableStream):
         self.broken = False
         self.closed = False
         self.awaits_acknowledgement = False
+        self.cut_short_at = inf
+        """When a program was first kept from sending all that it wanted to."""
         self._ended = False
         self._sending = _OneAtATime("sending")
         self._receiving = _OneAtATime("receiving")
@@ -263,17 +265,25 @@ class LinkStream(trio.abc.HalfCloseableStream):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         with self._sending:
             await trio.lowlevel.checkpoint()
-            rest = memoryview(bytes(data))
             self._check_sending()
-            while rest:
-                self._meet_faults()
-                room = self.sends.room()
-                if room > 0:
-                    self.link.accept(self, rest[:room])
-                    rest = rest[room:]
-                else:
-                    await self._wait(self.sends, inf)
-                    self._check_sending()
+            whole = False
+            try:
+                await self._send(memoryview(bytes(data)))
+                whole = True
+            finally:
+                if not whole:
+                    self.cut_short_at = min(self.cut_short_at, trio.current_time())
+
+    async def _send(self, rest: memoryview) -> None:
+        while rest:
+            self._meet_faults()
+            room = self.sends.room()
+            if room > 0:
+                self.link.accept(self, rest[:room])
+                rest = rest[room:]
+            else:
+                await self._wait(self.sends, inf)
+                self._check_sending()
 
     async def wait_send_all_might_not_block(self) -> None:
         with self._sending:

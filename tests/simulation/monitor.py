@@ -38,7 +38,6 @@ class Monitor:
     broken: dict[str, list[str]] = attrs.Factory(dict)
     highest: dict[str, float] = attrs.Factory(dict)
     _missing_since: dict[int, float] = attrs.Factory(dict)
-    _torn_since: dict[int, tuple[float, int]] = attrs.Factory(dict)
     _acked: dict[str, int] = attrs.Factory(dict)
 
     async def run(self) -> None:
@@ -52,7 +51,6 @@ class Monitor:
         self._look_for_stale()
         self._look_for_missing()
         self._look_for_torn()
-        self._look_at_receipts()
         self._look_at_bounds()
         try:
             self.shell.engine.check()
@@ -109,18 +107,14 @@ class Monitor:
                 )
 
     def _look_for_torn(self) -> None:
-        """Whoever cannot be written to any more is registered no longer."""
-        now, config = trio.current_time(), self.scene.config
+        """A connection on which a send was cut short is registered no longer."""
+        now = trio.current_time()
         for generation, connection in self.shell._connections.items():
-            sent = link_of(connection).to_client.sent
-            since, before = self._torn_since.get(generation, (now, sent))
-            if not connection._stream._torn or sent != before:
-                since = now
-            self._torn_since[generation] = since, sent
-            if now - since > config.write_timeout + 1 + self._slack_s:
-                self._say("registry", f"nothing can be written to connection {generation}")
+            since = link_of(connection).server.cut_short_at
+            if now - since > 1 + self._slack_s:
+                self._say("registry", f"connection {generation} was cut short at {since}")
 
-    def _look_at_receipts(self) -> None:
+    def look_at_receipts(self) -> None:
         """What a session has acknowledged stays acknowledged."""
         for session in self.shell.engine._state.sessions.values():
             highest = self._acked.get(session.session_id, 0)

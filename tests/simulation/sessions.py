@@ -120,6 +120,8 @@ class SdkSession:
             self._outcomes += 1
             if self._crashes("before receipt"):
                 talk.link.reset()
+            if self._crashes("without a word"):
+                talk.link.strike(Fault("black_hole", at=0))
         self._unanswered = message.get("type") in OUTCOMES
 
     def _sent(self, talk: Talk) -> None:
@@ -262,6 +264,10 @@ class RawSession(RawPeer):
                 wish.end(*_told(message))
         if self._crashes("before receipt"):
             self.crash()
+            return
+        if self._crashes("without a word") and self.talk is not None:
+            self.talk.link.strike(Fault("black_hole", at=0))
+            self.hang_up()
             return
         if self.receipts:
             self._acknowledge(seq)

@@ -32,9 +32,10 @@ from simulation.worldplan import NodePlan, SessionPlan, WorldPlan
 from trio.testing import MockClock
 
 from scheduler.core.check import _check_queue
-from scheduler.core.events import Effect, Event, Written
+from scheduler.core.events import Effect, Event, Received, Written
 from scheduler.runtime.shell import Shell
 from scheduler.server.serve import Shutdown, serve
+from scheduler.wire.session import ResultAck
 
 EPOCH = 1_700_000_000.0
 STEPS_MAX = 3_000_000
@@ -72,8 +73,9 @@ class Run:
 
     @property
     def slack_s(self) -> float:
-        """Seconds for which the whole process stood still."""
-        return sum(seconds for _, seconds in self.plan.stalls)
+        """By how much deadlines are late because the whole process stood still."""
+        pardon = self.scene.config.stall_threshold
+        return sum(seconds + pardon for _, seconds in self.plan.stalls)
 
     @property
     def drained(self) -> bool:
@@ -115,7 +117,7 @@ class _World:
         async with trio.open_nursery() as world:
             shell: Shell = await world.start(self._serve)
             self.shell = shell
-            monitor = self.run.monitor = Monitor(self.scene, shell)
+            monitor = self.monitor = self.run.monitor = Monitor(self.scene, shell)
             async with trio.open_nursery() as watching:
                 watching.start_soon(monitor.run)
                 watching.start_soon(self._strike)
@@ -153,6 +155,8 @@ class _World:
         self.run.history.observe(event, effects)
         if isinstance(event, Written):
             self._look_at_the_wire(event)
+        if isinstance(event, Received) and isinstance(event.message, ResultAck):
+            self.monitor.look_at_receipts()
         if (waiting := self.shell.engine._state).waiting and not self.run.idle:
             try:
                 _check_queue(waiting)

@@ -18,6 +18,7 @@ TICK_S = 1 / 64
 
 SessionKind = Literal["sdk", "raw", "base"]
 NodeKind = Literal["agent", "raw", "base"]
+When = Literal["before receipt", "after receipt", "without a word"]
 Receipts = Literal["each", "late", "never", "backwards", "beyond", "twice"]
 Resumes = Literal["right", "old", "ahead", "wrong", "foreign", "anew"]
 End = Literal["result", "silence", "failure", "final failure", "nothing", "crash"]
@@ -49,9 +50,13 @@ class Say:
 
 @attrs.frozen
 class Crash:
-    """A session loses its connection `when` its `nth` outcome has come (counted from 1)."""
+    """A session loses its connection `when` its `nth` outcome has come (counted from 1).
 
-    when: Literal["before receipt", "after receipt"] = "before receipt"
+    If that happens `without a word` the scheduler is not told, and a client by hand comes back
+    while its old connection still seems to live.
+    """
+
+    when: When = attrs.field(default="before receipt", validator=_one_of(When))
     nth: int = 1
 
 
