@@ -302,3 +302,15 @@ def test_what_cannot_be_kept_is_refused(book: Restarts) -> None:
     book.apply(JournalMended())
     book.say(client, utterance(ack.session_id, 0))
     assert book.last(connection, node.JobAssign).job_id != job_id
+
+
+def test_what_recovering_itself_decided_was_told_to_nobody(book: Restarts) -> None:
+    """A deadline that passed meanwhile ends a job now: no cursor can have received that."""
+    client, ack = book.join_session()
+    book.say(client, utterance(ack.session_id))
+    book.kill(downtime=PENDING + 1)
+
+    client = book.resume(ack, last_seq=1)
+
+    assert [outcome.reason for outcome in book.outcomes(client)] == ["no_available_node"]
+    assert book.noted("delivered") == []

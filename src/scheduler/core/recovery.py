@@ -21,11 +21,11 @@ NO_CONNECTION = 0
 def recover(step: Step, event: Recovered) -> None:
     """Build the state from what was kept, then go on in the order of acceptance."""
     jobs = [job for kept in event.sessions for job in _session(step, kept)]
-    for job in sorted((job for job in jobs if job.live), key=lambda job: job.order):
-        _go_on(step, job)
     for session in step.state.sessions.values():
         delivery.release(step, session)
         _mark_told(step, session)
+    for job in sorted((job for job in jobs if job.live), key=lambda job: job.order):
+        _go_on(step, job)
     live = sum(job.live for job in jobs)
     step.note("recovered", sessions=len(event.sessions), jobs=len(jobs), unfinished=live)
 
