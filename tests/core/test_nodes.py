@@ -127,6 +127,25 @@ def test_jobs_in_flight_go_on_over_a_reconnect() -> None:
     assert [o.text_asr for o in book.outcomes(person)] == ["went on"]
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_node_may_hold_several_attempts_of_one_job(first: int) -> None:
+    """The current one goes on and the others are cancelled, in whatever order they are named."""
+    book = Playbook()
+    person, ack = book.join_session()
+    machine, node_id = book.join_node()
+    book.say(person, utterance(ack.session_id))
+    job = book.last(machine, node.JobAssign)
+    book.say(machine, result(job, node_id, error="PROCESSING_ERROR"))
+    assert book.last(machine, node.JobAssign).attempt_id == 2
+
+    claims = ((job.job_id, first), (job.job_id, 3 - first))
+    again, _ = book.join_node(node_id=node_id, in_flight=claims)
+
+    assert [said.attempt_id for said in book.all(again, node.JobCancel)] == [1]
+    assert book.all(again, node.JobAssign) == []
+    assert [lost["why"] for lost in book.noted("attempt_lost")] == ["failed"]
+
+
 def test_a_node_that_returns_with_fewer_slots_keeps_no_more_than_it_has() -> None:
     """Slots are never overbooked, not even by what a node claims to hold."""
     book = Playbook()

@@ -1,5 +1,6 @@
 """What nodes do: join (perhaps again), receipt, start, report, beat, leave."""
 
+from collections.abc import Collection
 from typing import Any
 
 import attrs
@@ -19,6 +20,9 @@ from scheduler.wire.common import Error, JobError, ServiceTimings
 FINAL_CODES = frozenset({Code.INVALID_MESSAGE, Code.UNSUPPORTED_FEATURE, Code.TOO_LARGE})
 """Failures that another node would repeat; all others may be tried again."""
 
+Held = Collection[tuple[str, int]]
+"""The attempts, as job and number, that a node still has; of one job it may have several."""
+
 DONE_WHEN_BEGINS = {"nmt": "ASR_FINAL", "tts": "NMT_DONE"}
 """What a session is told when a node says that it begins a stage: the one before is done."""
 
@@ -31,7 +35,7 @@ def join(step: Step, event: NodeJoined) -> None:
         step.end(event.connection, Close.TRY_LATER)
         return
     node_id = event.hello.node_id or state.ids.node()
-    held = dict(in_flight_of(event.hello))
+    held = dict.fromkeys(in_flight_of(event.hello))
     if (old := state.nodes.pop(node_id, None)) is not None:
         state.fleet.remove(old)
     state.nodes_joined += 1
@@ -71,7 +75,7 @@ def _welcome(step: Step, node: Node) -> wire.NodeRegisterAck:
     )
 
 
-def _take_over(step: Step, old: Node, node: Node, held: dict[str, int]) -> list[Job]:
+def _take_over(step: Step, old: Node, node: Node, held: Held) -> list[Job]:
     """Move the attempts that the node still holds to its new connection; return the others.
 
     A node that comes back with fewer slots keeps as many as it has now.
@@ -80,7 +84,7 @@ def _take_over(step: Step, old: Node, node: Node, held: dict[str, int]) -> list[
     for job_id, attempt in list(old.running.items()):
         job = step.state.jobs[job_id]
         assert job.attempt is not None
-        if held.get(job_id) == attempt and node.free > 0:
+        if (job_id, attempt) in held and node.free > 0:
             old.give_back(job_id)
             node.take(job_id, attempt)
             job.attempt.connection = node.connection
@@ -90,9 +94,9 @@ def _take_over(step: Step, old: Node, node: Node, held: dict[str, int]) -> list[
     return sorted(lost, key=lambda job: job.order)
 
 
-def _adopt(step: Step, node: Node, held: dict[str, int]) -> None:
+def _adopt(step: Step, node: Node, held: Held) -> None:
     """What an earlier scheduler gave this node goes on, if it is still the last attempt."""
-    for job_id, number in held.items():
+    for job_id, number in held:
         job = step.state.jobs.get(job_id)
         if job is None or not job.live or job.attempt is not None or not job.attempts:
             continue
@@ -102,9 +106,9 @@ def _adopt(step: Step, node: Node, held: dict[str, int]) -> None:
             dispatch.adopt(step, job, node)
 
 
-def _cancel_strays(step: Step, node: Node, held: dict[str, int]) -> None:
+def _cancel_strays(step: Step, node: Node, held: Held) -> None:
     """What the node still runs and nobody wants from it any more is cancelled there."""
-    for job_id, attempt in held.items():
+    for job_id, attempt in held:
         if node.running.get(job_id) == attempt:
             continue
         message = wire.JobCancel(job_id=job_id, reason="not_current", attempt_id=attempt)
