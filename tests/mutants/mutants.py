@@ -402,7 +402,7 @@ def _token_is_not_checked(patch: pytest.MonkeyPatch) -> None:
     "node keeps working",
 )
 def _slots_are_given_twice(patch: pytest.MonkeyPatch) -> None:
-    def forget(step: Step, old: Node, node: Node, held: dict[str, int]) -> list[Job]:
+    def forget(step: Step, old: Node, node: Node, held: nodes.Held) -> list[Job]:
         jobs = [step.state.jobs[job_id] for job_id in old.running]
         return sorted(jobs, key=lambda job: job.order)
 

@@ -157,6 +157,23 @@ CORPUS: dict[str, Entry] = {
         ),
         ("delivered",),
     ),
+    "two attempts of one job": Entry(
+        "A node that comes back with two attempts of one job keeps the right one, or none.",
+        WorldPlan(
+            nodes=(
+                NodePlan(
+                    kind="raw", works=(Work(end="nothing", deaf=True),), pause=0.0,
+                    links=(
+                        LinkPlan(
+                            latency=1.0, faults=(Fault("stall", direction="to_server", at=5.0),)
+                        ),
+                    ),
+                ),
+            ),
+            storms=(8.75,),
+        ),
+        ("attempt_lost",),
+    ),
     "second attempt": Entry(
         "A job that failed is tried again within the time of the first attempt.",
         WorldPlan(

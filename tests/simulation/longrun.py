@@ -36,7 +36,7 @@ from rich.progress import (
 from rich.table import Table
 from simulation.drawing import draw_world
 from simulation.liveness import violations
-from simulation.shrinking import shrink
+from simulation.shrinking import RUNS_MAX, shrink
 from simulation.story import tell
 from simulation.world import Run, play
 from simulation.worldplan import WorldPlan
@@ -154,7 +154,9 @@ def _portions(seed: int, worlds: int | None) -> Iterator[range]:
         yield range(first, last if worlds is None else min(last, seed + worlds))
 
 
-def explain(seed: int, broken: dict[str, list[str]], console: Console) -> None:
+def explain(
+    seed: int, broken: dict[str, list[str]], console: Console, *, runs_max: int = RUNS_MAX
+) -> None:
     """Print a failure: the seed, the plan, what it breaks, and all that once more, small."""
     plan = draw_world(seed)
     console.rule(f"world {seed} fails")
@@ -162,7 +164,9 @@ def explain(seed: int, broken: dict[str, list[str]], console: Console) -> None:
     console.print(f"the plan:\n{plan!r}\n", markup=False, highlight=False, soft_wrap=True)
     names = set(broken)
     with console.status("making it smaller"):
-        small = shrink(plan, lambda candidate: bool(names & set(what_breaks(candidate))))
+        small = shrink(
+            plan, lambda candidate: bool(names & set(what_breaks(candidate))), runs_max=runs_max
+        )
     console.rule("the same, small")
     _print_broken(what_breaks(small), console)
     console.print(f"{small!r}\n", markup=False, highlight=False, soft_wrap=True)

@@ -10,13 +10,31 @@ value whose `repr` is code: a counterexample becomes a test with `@example(...)`
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, TypeVar, get_args
 
 from hypothesis import strategies as st
 from simulation.network import Direction, Fault, Kind, LinkPlan
 from simulation.schedules import Schedule, mixed
+from simulation.worldplan import (
+    TICK_S,
+    Attack,
+    Crash,
+    End,
+    Freeze,
+    HostilePlan,
+    NodeKind,
+    NodePlan,
+    Receipts,
+    Resumes,
+    Say,
+    SessionKind,
+    SessionPlan,
+    When,
+    Work,
+    WorldPlan,
+)
 
-TICK_S = 1 / 64
+T = TypeVar("T")
 
 
 def times(max_s: int = 50) -> st.SearchStrategy[float]:
@@ -62,3 +80,79 @@ def link_plans(max_faults: int = 2, max_at_s: int = 50) -> st.SearchStrategy[Lin
 def schedules(seeds_max: int = 2**16) -> st.SearchStrategy[Schedule]:
     """Schedules of every kind; shrinks to the plain one."""
     return st.integers(0, seeds_max).map(mixed)
+
+
+def several(one: st.SearchStrategy[T], most: int) -> st.SearchStrategy[tuple[T, ...]]:
+    """Up to so many of them."""
+    return st.lists(one, max_size=most).map(tuple)
+
+
+def of(words: Any) -> st.SearchStrategy[Any]:
+    """One of the words of a literal type; the first one is the usual one."""
+    return st.sampled_from(get_args(words))
+
+
+def sessions() -> st.SearchStrategy[SessionPlan]:
+    """Clients of every kind, with whatever may befall them."""
+    said = st.builds(
+        Say, times(6), st.sampled_from([0, 300]), st.none() | times(3), repeats=st.booleans()
+    )
+    return st.builds(
+        SessionPlan,
+        kind=of(SessionKind),
+        at=times(6),
+        says=st.lists(said, min_size=1, max_size=4).map(tuple),
+        links=several(link_plans(max_at_s=12), 2),
+        pause=st.sampled_from([0.5, 0.0, 2.0]),
+        receipts=of(Receipts),
+        resumes=of(Resumes),
+        crashes=several(st.builds(Crash, of(When), st.integers(1, 4)), 2),
+        freezes=several(freezes(), 1),
+        gives_up=st.none() | times(10),
+    )
+
+
+def freezes() -> st.SearchStrategy[Freeze]:
+    """Spans in which a peer reads nothing."""
+    return st.builds(Freeze, times(8), st.sampled_from([0.5, 2.0, 4.0, 12.0]))
+
+
+def nodes() -> st.SearchStrategy[NodePlan]:
+    """Nodes of every kind, good and bad."""
+    work = st.builds(
+        Work,
+        st.sampled_from([0.5, 0.0, TICK_S, -TICK_S, 2.0, 6.0]),
+        of(End),
+        st.sampled_from(["start", "deadline"]),
+        receipt=st.booleans(),
+        copies=st.integers(1, 3),
+        deaf=st.booleans(),
+    )
+    return st.builds(
+        NodePlan,
+        kind=of(NodeKind),
+        at=times(6),
+        slots=st.integers(1, 3),
+        works=st.lists(work, min_size=1, max_size=3).map(tuple),
+        links=several(link_plans(max_at_s=12), 2),
+        pause=st.sampled_from([0.5, 0.0, 2.0]),
+        freezes=several(freezes(), 1),
+        leaves=st.none() | times(8),
+        returns=st.none() | times(4),
+        named=st.booleans(),
+        forges=st.booleans(),
+    )
+
+
+def worlds() -> st.SearchStrategy[WorldPlan]:
+    """Whole worlds, small ones; shrink to one client, one node and the plain schedule."""
+    return st.builds(
+        WorldPlan,
+        sessions=st.lists(sessions(), min_size=1, max_size=2).map(tuple),
+        nodes=several(nodes(), 2),
+        hostiles=several(st.builds(HostilePlan, attack=of(Attack), at=times(4)), 1),
+        storms=several(times(8), 1),
+        stalls=several(st.tuples(times(8), st.sampled_from([0.5, 2.0, 6.0])), 1),
+        drains=st.none() | times(12),
+        seed=st.integers(0, 2**16),
+    )

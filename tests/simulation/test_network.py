@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from simulation import plans
 from simulation.echo import echo_world
 from simulation.network import Direction, Fault, Kind, LinkPlan, LinkStream, Network
-from simulation.plans import TICK_S
 from simulation.schedules import Fifo, HeldBack, Priorities, Schedule, mixed, simulate
+from simulation.worldplan import TICK_S
 from trio.testing import check_half_closeable_stream
 
 T = TypeVar("T")

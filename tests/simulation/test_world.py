@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from simulation import plans
 from simulation.drawing import draw_world
 from simulation.liveness import violations
 from simulation.world import play
 from simulation.worldplan import NodePlan, SessionPlan, WorldPlan
 
-RANDOM_WORLDS = 125
-PER_TEST = 25
+RANDOM_WORLDS = 120
+PER_TEST = 20
+HYPOTHETICAL_WORLDS = 25
 
 
 @pytest.mark.parametrize("session", ["sdk", "raw", "base"])
@@ -31,3 +34,15 @@ def test_random_worlds(first: int) -> None:
     for seed in range(first, first + PER_TEST):
         plan = draw_world(seed)
         assert violations(play(plan)) == {}, plan
+
+
+@settings(
+    max_examples=HYPOTHETICAL_WORLDS,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+@given(plans.worlds())
+def test_hypothetical_worlds(plan: WorldPlan) -> None:
+    """Whatever Hypothesis makes up, every property holds; it would make a failure small."""
+    assert violations(play(plan)) == {}
