@@ -113,6 +113,18 @@ def test_what_cannot_work_is_told_in_one_line(arguments: list[str], words: str) 
     assert len(code.splitlines()) == 1
 
 
+def test_a_settings_file_concerns_one_call_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `--config` names is read for this call, and the environment is as it was."""
+    Path("here.toml").write_text("[scheduler]\nport = 99999\n")
+    for before in (None, "there.toml"):
+        if before is not None:
+            monkeypatch.setenv("SCHEDULER_SETTINGS", before)
+        assert (
+            ended("serve", "--config", "here.toml") == "error: port must be 0 to 65535, not 99999"
+        )
+        assert os.environ.get("SCHEDULER_SETTINGS") == before
+
+
 def test_a_file_that_gives_no_result_is_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     """`translate` ends with 1 when a file failed, and has said why."""
     Path("text.wav").write_text("no sound")

@@ -6,15 +6,16 @@ Exit codes: 0 done, 1 it did not work (the last line says why), 2 wrong usage, 1
 A command is built, and what it needs is imported, only when it is called: ``--help`` is quick.
 """
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 
 from scheduler import __version__
-from scheduler.commands.menu import MENU, PROGRAM, Builder
+from scheduler.commands.menu import FILES_VARIABLE, MENU, PROGRAM, Builder
 from scheduler.errors import ConfigError, SchedulerError
 
 HELP = f"""A real-time dispatch scheduler for speech translation.
@@ -79,8 +80,8 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line; problems of settings and of the world are said in one line."""
     args = sys.argv[1:] if argv is None else argv
     try:
-        _take_config_files(args)
-        build()(args, prog_name=PROGRAM)
+        with _config_file(args):
+            build()(args, prog_name=PROGRAM)
     except SchedulerError as error:
         sys.exit(f"error: {error}")
     except BaseExceptionGroup as group:
@@ -105,12 +106,20 @@ def _explain(group: BaseExceptionGroup[BaseException]) -> None:
     sys.exit(130)
 
 
-def _take_config_files(args: list[str]) -> None:
-    """Put ``--config FILE`` where the settings are looked for."""
+@contextlib.contextmanager
+def _config_file(args: list[str]) -> Iterator[None]:
+    """Put ``--config FILE`` where settings are looked for, as long as the command runs."""
+    before = os.environ.get(FILES_VARIABLE)
     for place, arg in enumerate(args):
         name, _, value = arg.partition("=")
         if name == "--config":
             value = value or (args[place + 1] if place + 1 < len(args) else "")
             if not value:
                 raise ConfigError("--config needs the name of a settings file")
-            os.environ["SCHEDULER_SETTINGS"] = value
+            os.environ[FILES_VARIABLE] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(FILES_VARIABLE, None)
+        if before is not None:
+            os.environ[FILES_VARIABLE] = before

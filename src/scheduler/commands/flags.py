@@ -17,6 +17,7 @@ import typed_settings as ts
 from typed_settings.converters import Converter, get_default_cattrs_converter
 from typed_settings.exceptions import TsError
 
+from scheduler.commands.menu import FILES_VARIABLE
 from scheduler.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,7 +37,6 @@ SECTIONS: Mapping[str, str] = {
 
 
 TABLES = ("scheduler", "node", "client")
-FILES_VARIABLE = "SCHEDULER_SETTINGS"
 USUAL_FILE = Path("scheduler.toml")
 
 

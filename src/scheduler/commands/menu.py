@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from scheduler.config import Config, NodeConfig, TranslateConfig
 
 PROGRAM = "python -m scheduler"
+FILES_VARIABLE = "SCHEDULER_SETTINGS"
+"""The variable with the names of settings files, separated by colons."""
 
 Builder = Callable[[], click.Command]
 
