@@ -16,7 +16,7 @@ from simulation.network import Fault, LinkPlan
 from trio.testing import MockClock
 
 from scheduler.client import Event, Session, StateChanged, connect
-from scheduler.config import ClientConfig
+from scheduler.config import ClientConfig, Config
 from scheduler.errors import ConfigError, ConnectionLost, Refused, TranslationFailed
 from scheduler.wire import session as wire
 
@@ -109,6 +109,25 @@ async def test_a_full_session_is_refused_for_now(autojump_clock: MockClock) -> N
         with pytest.raises(Refused, match="1 utterances of this session are unfinished") as caught:
             await ask(s)
         assert (caught.value.code, caught.value.retryable) == ("OVERLOADED", True)
+
+
+async def test_much_to_say_needs_no_large_outbox(autojump_clock: MockClock) -> None:
+    """What is open is said bit by bit, at first and again after a lost connection."""
+    narrow = Config(
+        outbox_messages_max=8, retained_outcomes_max=1, jobs_per_session_max=1,
+        outbox_bytes_max=4096, retained_bytes_max=2048, close_timeout=0.5,
+    )  # fmt: skip
+    slow = LinkPlan(window=256, faults=(Fault("reset", "to_server", offset=6000),))
+    async with (
+        scheduler_world(ScriptedRunner()) as world,
+        session_on(world.network, slow, transport=narrow) as session,
+    ):
+        submitted = [
+            session.submit(b"x" * 300 + b"%d" % n, audio_format="pcm16") for n in range(30)
+        ]
+        texts = [(await one.result()).text_source[300:] for one in submitted]
+    assert texts == [str(n) for n in range(30)]
+    assert len(world.network.links) == 3  # the node's, the one that broke, and one more
 
 
 async def test_cancelling_a_translation_cancels_its_job(autojump_clock: MockClock) -> None:

@@ -150,6 +150,8 @@ class Conversation:
         """Say goodbye, for good unless ``detached``; the connection that ends by this."""
         if not self.detached:
             self._put(wire.SessionClose(session_id=NOBODY, reason="done"))
+        elif self._line is not None:
+            self._line.say_all()
         return self.finish(ConnectionLost(None, "closed by the client", reconnect=False))
 
     # -- what the scheduler says -----------------------------------------------------------
@@ -240,9 +242,9 @@ class Conversation:
         if chars > chars_max:
             text = f"the audio has {chars} base64 characters, at most {chars_max} fit"
             self._settle(entry, Refused(Code.TOO_LARGE, text))
-        elif self._line is not None:
+        elif self._line is not None and self.session_id is not None:
             entry.sent = True
-            self._put(entry.message)
+            self._line.say(attrs.evolve(entry.message, session_id=self.session_id))
 
     def _accepted(self, message: wire.UtteranceAccepted) -> None:
         if (entry := self._open.get(message.utterance_index)) is not None:

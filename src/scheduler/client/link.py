@@ -1,12 +1,14 @@
 """One connection of a session, from its hello to its end."""
 
+from collections import deque
+
 import attrs
 import trio
 
 from scheduler.errors import Close
 from scheduler.runtime.connection import Connection
 from scheduler.wire.codec import encode
-from scheduler.wire.session import FromSession
+from scheduler.wire.session import FromSession, Utterance
 
 
 @attrs.define(eq=False)
@@ -25,11 +27,39 @@ class Link:
     welcomed_at: float | None = None
     left: bool = False
     lost: Exception | None = None
+    _utterances: deque[Utterance] = attrs.Factory(deque)
+    _under_way: int | None = None
 
     def put(self, message: FromSession) -> None:
         """Queue a message."""
         if self.connection is not None:
             self.connection.put(encode(message))
+
+    def say(self, message: Utterance) -> None:
+        """Send an utterance when the one before it was written.
+
+        Many of them, sent again after a reconnect, need not fit into the outbox; and what is
+        small, an acknowledgement say, need not wait behind all that audio.
+        """
+        self._utterances.append(message)
+        self._say_next()
+
+    def written(self, utterance_index: int) -> None:
+        """An utterance is out."""
+        if utterance_index == self._under_way:
+            self._under_way = None
+            self._say_next()
+
+    def _say_next(self) -> None:
+        if self.connection is not None and self._under_way is None and self._utterances:
+            message = self._utterances.popleft()
+            self._under_way = message.utterance_index
+            self.connection.put(encode(message), seq=message.utterance_index)
+
+    def say_all(self) -> None:
+        """Queue all utterances now: the connection is about to end."""
+        while self._utterances:
+            self.put(self._utterances.popleft())
 
     def welcomed(self) -> None:
         """The hello was answered: the other side knows whom it talks to."""

@@ -87,6 +87,7 @@ class Upkeep:
                 connection.put(encode(hello))
                 await connection.run(
                     partial(self._conversation.received, link),
+                    on_written=link.written,
                     hello_timeout=self._config.welcome_timeout,
                 )
                 self._conversation.hung_up(link, connection.lost)
