@@ -22,9 +22,11 @@ NOBODY = "ws://127.0.0.1:1"
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings but those of the test."""
+    """No settings but those of the test, and nowhere to serve: what is wrongly taken ends too."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SCHEDULER_SETTINGS", raising=False)
+    monkeypatch.setenv("SCHEDULER_HOST", "203.0.113.1")  # an address for documents, RFC 5737
+    monkeypatch.setenv("SCHEDULER_NODE_URL", "nowhere")
 
 
 def ended(*arguments: str) -> object:
