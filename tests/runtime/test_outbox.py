@@ -37,6 +37,21 @@ async def test_what_goes_in_comes_out_in_order() -> None:
     assert box.size_bytes == 0
 
 
+async def test_what_is_encoded_late_counts_in_number_only() -> None:
+    """A large message that is in memory anyway is made when its turn comes, and not before."""
+    made = []
+
+    def encode() -> str:
+        made.append("x" * 1000)
+        return made[-1]
+
+    box = outbox()
+    assert all(box.put(Entry(encode)) for _ in range(10))
+    assert not box.put(Entry(encode))
+    assert (box.size_bytes, made) == (0, [])
+    assert [entry.text for entry in await drained(box)] == [encode] * 10
+
+
 def test_the_number_is_bounded() -> None:
     """One more message than allowed does not fit, and leaves the queue as it was."""
     box = outbox(bytes_max=10**6)

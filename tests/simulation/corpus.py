@@ -20,6 +20,7 @@ from simulation.worldplan import (
     NodePlan,
     Receipts,
     Say,
+    SessionKind,
     SessionPlan,
     Work,
     WorldPlan,
@@ -28,11 +29,15 @@ from simulation.worldplan import (
 
 @attrs.frozen
 class Entry:
-    """A world, why it is here, and the facts that it must reach."""
+    """A world, why it is here, and the facts that it must reach.
+
+    `spares` are ways to end a connection in which none may end here.
+    """
 
     why: str
     plan: WorldPlan
     reaches: tuple[str, ...] = ()
+    spares: tuple[str, ...] = ()
 
 
 def struck(kind: Kind, direction: Direction = "to_client", **where: Any) -> tuple[LinkPlan, ...]:
@@ -41,6 +46,10 @@ def struck(kind: Kind, direction: Direction = "to_client", **where: Any) -> tupl
 
 
 RAW_NODE = NodePlan(kind="raw")
+PATIENT: tuple[SessionKind, ...] = ("sdk", "raw")
+SMALL_OUTBOX = (
+    ("outbox_bytes_max", 8192), ("retained_bytes_max", 4096), ("message_bytes_max", 4096),
+)  # fmt: skip
 RECEIPTS: tuple[Receipts, ...] = ("twice", "late", "backwards", "beyond", "never")
 TWO_WORDS = (Say(), Say(0.25))
 BURST = tuple(Say(padding=200) for _ in range(12))
@@ -324,7 +333,7 @@ CORPUS: dict[str, Entry] = {
                 ),
             ),
             nodes=(attrs.evolve(RAW_NODE, slots=8, works=(Work(0.5),)),),
-            settings=(("retained_bytes_max", 4096), ("outbox_bytes_max", 8192)),
+            settings=SMALL_OUTBOX,
         ),
         ("expired", "session_resumed"),
     ),
@@ -344,6 +353,22 @@ CORPUS: dict[str, Entry] = {
             ),
         ),
         ("refused", "session_resumed"),
+    ),
+    "a burst of long utterances": Entry(
+        "A node is not given up because much audio for it was decided on at once.",
+        WorldPlan(
+            sessions=tuple(
+                SessionPlan(kind=kind, says=tuple(Say(0.25, padding=1400) for _ in range(8)))
+                for kind in PATIENT
+            ),
+            nodes=(
+                NodePlan(slots=8, links=(LinkPlan(window=256),)),
+                NodePlan(kind="raw", slots=8, links=(LinkPlan(window=256),)),
+            ),
+            settings=SMALL_OUTBOX,
+        ),
+        ("delivered",),
+        ("SLOW_CONSUMER",),
     ),
     "refused in between": Entry(
         "An utterance that was refused takes no number and holds nothing back.",

@@ -39,7 +39,11 @@ NARROW: dict[str, Any] = {
     "jobs_per_session_max": 2,
     "outbox_messages_max": 12,
 }
-SMALL: dict[str, Any] = {"retained_bytes_max": 2048, "outbox_bytes_max": 4096}
+SMALL: dict[str, Any] = {
+    "retained_bytes_max": 2048,
+    "outbox_bytes_max": 5120,
+    "message_bytes_max": 4096,
+}
 TIGHT: tuple[dict[str, Any], ...] = (
     *({"attempts_max": most} for most in (1, 2)),
     *({"jobs_per_session_max": most} for most in (1, 3)),

@@ -15,8 +15,8 @@ from typing import Any, TypeVar, get_args
 from hypothesis import strategies as st
 from simulation.network import Direction, Fault, Kind, LinkPlan
 from simulation.schedules import Schedule, mixed
+from simulation.worldplan import TICK_S as TICK_S
 from simulation.worldplan import (
-    TICK_S,
     Attack,
     Crash,
     End,

@@ -22,7 +22,7 @@ from scheduler.config import Config
 from scheduler.core.events import SignsOfLife
 from scheduler.errors import Close, ConnectionLost, may_reconnect
 from scheduler.runtime.keepalive import Keepalive, Silence
-from scheduler.runtime.outbox import Entry, Outbox
+from scheduler.runtime.outbox import Entry, Outbox, Text
 from scheduler.runtime.reader import Reader, reading
 from scheduler.runtime.stream import WholeWrites
 
@@ -70,7 +70,7 @@ class Connection:
 
     def put(
         self,
-        text: str,
+        text: Text,
         *,
         seq: int | None = None,
         droppable: bool = False,
@@ -186,7 +186,8 @@ class Connection:
         while (entry := await self._outbox.get()) is not None:
             if entry.seq is not None:
                 on_writing(entry.seq)
-            await self._ws.send_message(entry.text)
+            text = entry.text if isinstance(entry.text, str) else entry.text()
+            await self._ws.send_message(text)
             self._outbox.done(entry)
             if entry.seq is not None:
                 on_written(entry.seq)

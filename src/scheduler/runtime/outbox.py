@@ -16,25 +16,34 @@ from collections.abc import Callable
 import attrs
 import trio
 
+Text = str | Callable[[], str]
+"""An encoded message, or how to encode it when the writer takes it.
+
+The latter is for what is large and in memory anyway, as the audio of a job is: it does not
+count in bytes, and many such messages for one connection are not in memory twice.
+"""
+
 
 @attrs.frozen
 class Entry:
-    """One encoded message. ``seq`` marks an outcome whose writing is to be reported.
+    """One message. ``seq`` marks an outcome whose writing is to be reported.
 
     ``after`` is the position of the journal that must be kept before this may be said, and
     ``job_id`` the job whose acceptance this says.
     """
 
-    text: str
+    text: Text
     seq: int | None = None
     droppable: bool = False
     after: int = 0
     job_id: str | None = None
     size_bytes: int = attrs.field(init=False, eq=False)
-    """What it will take on the wire, in UTF-8."""
+    """What it will take on the wire, in UTF-8, if that is known."""
 
     @size_bytes.default
     def _utf8_bytes(self) -> int:
+        if not isinstance(self.text, str):
+            return 0
         return len(self.text) if self.text.isascii() else len(self.text.encode())
 
 

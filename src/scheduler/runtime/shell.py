@@ -11,6 +11,7 @@ The registry of connections is here, and :meth:`Shell.registered` is the only wa
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import structlog
 import trio
@@ -40,7 +41,7 @@ from scheduler.runtime.connection import Connection
 from scheduler.runtime.deadlines import Deadlines
 from scheduler.store.journal import Journal, JournalEvents, MemoryJournal
 from scheduler.wire.codec import encode
-from scheduler.wire.node import ToNode
+from scheduler.wire.node import JobAssign, ToNode
 from scheduler.wire.session import SessionInitAck, ToSession, UtteranceAccepted
 
 log = structlog.get_logger()
@@ -136,7 +137,7 @@ class Shell:
         match effect:
             case Send(message=message):
                 connection.put(
-                    encode(message),
+                    partial(encode, message) if isinstance(message, JobAssign) else encode(message),
                     seq=effect.seq,
                     droppable=effect.droppable,
                     after=self._promise(connection, message),
