@@ -9,6 +9,7 @@ from scheduler.config import ClientConfig, Config, NodeConfig
 from scheduler.consistency import LESS, inconsistencies
 from scheduler.errors import ConfigError
 
+FEW_OUTCOMES = {"retained_outcomes_max": 2, "jobs_per_session_max": 1}
 WIDE: dict[str, Any] = {
     # so wide that one pair can clash without another one clashing as well
     "dispatched_timeout": 1e6, "dispatched_timeout_max": 1e7, "session_retention": 1e6,
@@ -58,9 +59,9 @@ def refused(**settings: Any) -> list[str]:
             r"retained_outcomes_max \+ 2 \* jobs_per_session_max \(20\) must be less than outbox_",
         ),
         (
-            {"retained_bytes_max": 500, "outbox_bytes_max": 1000},
-            {"retained_bytes_max": 501, "outbox_bytes_max": 1000},
-            r"retained_bytes_max \(501\) must be at most half of outbox_bytes_max \(1000\)",
+            {"retained_bytes_max": 500, "outbox_bytes_max": 5096, **FEW_OUTCOMES},
+            {"retained_bytes_max": 501, "outbox_bytes_max": 5096, **FEW_OUTCOMES},
+            r"512 for each of 4 outcomes \(2549\) must be at most half of outbox_bytes_max",
         ),
         (
             {"dispatched_timeout": 20.0, "node_dead_timeout": 8.0, "node_receipt_timeout": 1.5},

@@ -13,6 +13,8 @@ import attrs
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("console", "json")
 JOURNAL_SYNCS = ("normal", "full")
+OUTCOME_BYTES = 512
+"""What an outcome takes besides its contents, even one whose contents were given up."""
 MAY_BE_ZERO = frozenset({"port", "dispatched_timeout_per_audio"})
 
 Problems = Iterator[str]
@@ -97,10 +99,12 @@ def _sizes(config: Any) -> Problems:
             f"retained_outcomes_max + 2 * jobs_per_session_max ({replayed}) must be less than "
             f"outbox_messages_max ({config.outbox_messages_max}): whoever resumes gets all at once"
         )
-    if not 2 * config.retained_bytes_max <= config.outbox_bytes_max:
+    kept = config.retained_bytes_max + OUTCOME_BYTES * replayed
+    if not 2 * kept <= config.outbox_bytes_max:
         yield (
-            f"retained_bytes_max ({config.retained_bytes_max}) must be at most half of "
-            f"outbox_bytes_max ({config.outbox_bytes_max}): whoever resumes gets all at once"
+            f"retained_bytes_max and {OUTCOME_BYTES} for each of {replayed} outcomes ({kept}) must "
+            f"be at most half of outbox_bytes_max ({config.outbox_bytes_max}): whoever resumes "
+            "gets all at once"
         )
 
 

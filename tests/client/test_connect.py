@@ -115,7 +115,7 @@ async def test_much_to_say_needs_no_large_outbox(autojump_clock: MockClock) -> N
     """What is open is said bit by bit, at first and again after a lost connection."""
     narrow = Config(
         outbox_messages_max=8, retained_outcomes_max=1, jobs_per_session_max=1,
-        outbox_bytes_max=4096, retained_bytes_max=2048, message_bytes_max=4000,
+        outbox_bytes_max=6144, retained_bytes_max=1024, message_bytes_max=4000,
         close_timeout=0.5,
     )  # fmt: skip
     slow = LinkPlan(window=256, faults=(Fault("reset", "to_server", offset=6000),))

@@ -1,5 +1,7 @@
 """A node that keeps failing gets no more of people's jobs until it has shown that it works."""
 
+import base64
+
 from messages import job_ack, result, utterance
 from playbook import Playbook
 
@@ -269,3 +271,13 @@ def test_a_canary_takes_no_slot_from_people() -> None:
 
     assert book.noted("readmitted")
     assert book.last(machine, node.JobCancel).job_id == small.job_id
+
+
+def test_a_canary_is_no_longer_than_an_utterance_may_be() -> None:
+    """Its audio fits into a message, however small messages may be."""
+    book = Playbook(message_bytes_max=4096)
+    machine, _ = quarantined(book)
+    book.advance(book.config.canary_interval)
+    audio = canary(book, machine).audio
+    assert len(audio) == book.config.audio_chars_max
+    assert not any(base64.b64decode(audio, validate=True))

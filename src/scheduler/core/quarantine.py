@@ -143,7 +143,7 @@ def _assignment(step: Step, canary: Canary) -> wire.JobAssign:
         tgt_lang=tgt,
         dialect=None,
         pipeline=pipeline(services),
-        audio=SILENCE,
+        audio=SILENCE[: step.config.audio_chars_max // 4 * 4],
         audio_format="pcm16",
         sample_rate=CANARY_SAMPLE_RATE_HZ,
         trace_id=step.state.ids.trace(),
