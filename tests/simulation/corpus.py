@@ -46,9 +46,13 @@ def struck(kind: Kind, direction: Direction = "to_client", **where: Any) -> tupl
 
 
 RAW_NODE = NodePlan(kind="raw")
-PATIENT: tuple[SessionKind, ...] = ("sdk", "raw")
+PATIENT: tuple[SessionKind, ...] = ("sdk", "raw", "sdk")
+LITTLE_KEPT = (
+    ("retained_bytes_max", 4096), ("retained_outcomes_max", 9), ("jobs_per_session_max", 8),
+)  # fmt: skip
 SMALL_OUTBOX = (
-    ("outbox_bytes_max", 8192), ("retained_bytes_max", 4096), ("message_bytes_max", 4096),
+    ("outbox_bytes_max", 41_984), ("retained_bytes_max", 8192), ("message_bytes_max", 4096),
+    ("retained_outcomes_max", 9), ("jobs_per_session_max", 8),
 )  # fmt: skip
 RECEIPTS: tuple[Receipts, ...] = ("twice", "late", "backwards", "beyond", "never")
 TWO_WORDS = (Say(), Say(0.25))
@@ -183,6 +187,15 @@ CORPUS: dict[str, Entry] = {
         ),
         ("attempt_lost",),
     ),
+    "a small canary": Entry(
+        "A canary fits into a message, however small messages may be.",
+        WorldPlan(
+            sessions=(SessionPlan(kind="raw", says=(Say(), Say(6.0), Say(12.0))),),
+            nodes=(NodePlan(works=(Work(0.25, "failure"), Work(), Work())),),
+            settings=(("quarantine_setbacks", 1), ("message_bytes_max", 4096)),
+        ),
+        ("canary_sent", "readmitted"),
+    ),
     "second attempt": Entry(
         "A job that failed is tried again within the time of the first attempt.",
         WorldPlan(
@@ -204,6 +217,17 @@ CORPUS: dict[str, Entry] = {
             ),
         ),
         ("attempt_lost",),
+    ),
+    "speech in chunks": Entry(
+        "What comes in chunks is cut at its end, at a pause or when it is too long, and answered.",
+        WorldPlan(
+            sessions=(
+                SessionPlan(kind="chunks", says=(Say(), Say(1.0), Say(1.25, repeats=True))),
+                SessionPlan(kind="chunks", says=(Say(), Say(0.25), Say(4.0, repeats=True))),
+            ),
+            nodes=(NodePlan(), NodePlan(kind="base")),
+        ),
+        ("utterance_cut", "written"),
     ),
     "silence": Entry(
         "A job that heard nothing is finished, and runs no second time.",
@@ -333,7 +357,7 @@ CORPUS: dict[str, Entry] = {
                 ),
             ),
             nodes=(attrs.evolve(RAW_NODE, slots=8, works=(Work(0.5),)),),
-            settings=SMALL_OUTBOX,
+            settings=LITTLE_KEPT,
         ),
         ("expired", "session_resumed"),
     ),
@@ -358,13 +382,10 @@ CORPUS: dict[str, Entry] = {
         "A node is not given up because much audio for it was decided on at once.",
         WorldPlan(
             sessions=tuple(
-                SessionPlan(kind=kind, says=tuple(Say(0.25, padding=1400) for _ in range(8)))
+                SessionPlan(kind=kind, says=tuple(Say(0.25, padding=1500) for _ in range(8)))
                 for kind in PATIENT
             ),
-            nodes=(
-                NodePlan(slots=8, links=(LinkPlan(window=256),)),
-                NodePlan(kind="raw", slots=8, links=(LinkPlan(window=256),)),
-            ),
+            nodes=(NodePlan(slots=24, links=(LinkPlan(window=4096),)),),
             settings=SMALL_OUTBOX,
         ),
         ("delivered",),

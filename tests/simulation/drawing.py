@@ -33,6 +33,11 @@ from simulation.worldplan import (
 T = TypeVar("T")
 KINDS = get_args(Kind)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+KINDS_OF_SESSION: tuple[SessionKind, ...] = (
+    *("sdk", "sdk", "sdk", "sdk"),
+    *("raw", "raw", "raw", "raw"),
+    *("base", "base", "chunks"),
+)
 HANDSHAKE_BYTES = 129
 NARROW: dict[str, Any] = {
     "retained_outcomes_max": 2,
@@ -40,8 +45,9 @@ NARROW: dict[str, Any] = {
     "outbox_messages_max": 12,
 }
 SMALL: dict[str, Any] = {
+    **NARROW,
     "retained_bytes_max": 2048,
-    "outbox_bytes_max": 5120,
+    "outbox_bytes_max": 10_240,
     "message_bytes_max": 4096,
 }
 TIGHT: tuple[dict[str, Any], ...] = (
@@ -60,7 +66,6 @@ TIGHT: tuple[dict[str, Any], ...] = (
     NARROW,
     SMALL,
     {**SMALL, "retained_bytes_max": 1024},
-    {**NARROW, **SMALL},
 )
 """Settings under which a limit is near."""
 
@@ -130,7 +135,7 @@ class Dice:
         )
 
     def session(self, utterances: int, most_s: int, trouble: float) -> SessionPlan:
-        kind: SessionKind = self.pick(("sdk", "sdk", "raw", "raw", "base"))
+        kind: SessionKind = self.pick(KINDS_OF_SESSION)
         raw = kind == "raw" and self.chance(trouble)
         said = [self.say(most_s, 0.3 * trouble) for _ in range(1 + self.below(utterances))]
         return SessionPlan(

@@ -46,7 +46,7 @@ def every_outcome_arrives_or_expires(run: Run) -> Iterator[str]:
 def _has_receipts(run: Run, session_id: str) -> bool:
     owner = next((t.owner for t in run.scene.talks if t.session_id == session_id), "witness")
     name, _, number = owner.partition("-")
-    return name != "client" or run.plan.sessions[int(number)].kind != "base"
+    return name != "client" or run.plan.sessions[int(number)].kind in ("sdk", "raw")
 
 
 def no_slot_idles_while_a_job_waits(run: Run) -> Iterator[str]:
@@ -58,6 +58,7 @@ def everybody_is_served(run: Run) -> Iterator[str]:
     """Whoever can reach the scheduler again is connected and served, in bounded time."""
     if run.drained:
         return
+    yield from run.scene.sent_away
     yield from (f"{name} was still waiting at the end" for name in run.unserved)
     for wish in run.scene.wishes:
         if wish.ended is None or not _may_end(run, wish):

@@ -137,9 +137,15 @@ class AgentNode:
             config=config,
         )
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(agent.run, stop)
+            nursery.start_soon(self._serve, agent, stop)
             await _until(math.inf if leaves is None else self.plan.at + leaves, self.over)
             stop.set()
+
+    async def _serve(self, agent: Agent, stop: trio.Event) -> None:
+        try:
+            await agent.run(stop)
+        except* ConnectionLost as lost:
+            self.scene.sent_away.append(f"{self.name}: {lost.exceptions[0]!r}")
 
     def crash(self) -> None:
         """The process dies with everything that it was doing."""

@@ -52,7 +52,8 @@ class Wish:
 class Scene:
     """The shared world.
 
-    `overrun` tells of nodes by hand that got too much. `healed` means that from now on nothing
+    `overrun` tells of nodes by hand that got too much, `sent_away` of agents that were told not
+    to come back. `healed` means that from now on nothing
     goes wrong by plan.
     """
 
@@ -63,6 +64,7 @@ class Scene:
     begun: list[Begun] = attrs.Factory(list)
     wishes: list[Wish] = attrs.Factory(list)
     overrun: list[str] = attrs.Factory(list)
+    sent_away: list[str] = attrs.Factory(list)
     healed: bool = False
     _dialled: dict[str, int] = attrs.Factory(dict)
     dice: random.Random = attrs.field(init=False)

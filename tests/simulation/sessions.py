@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from typing import Any
 
 import trio
@@ -344,6 +345,59 @@ class RawSession(RawPeer):
             if wish.ended is None:
                 wish.end("lost")
         self._look()
+
+
+CHUNKS = 3
+CHUNK_EVERY_S = 0.25
+
+
+class ChunkSession(RawPeer):
+    """A client of the base that speaks in chunks, and never knows what became an utterance."""
+
+    def __init__(self, scene: Scene, name: str, plan: SessionPlan) -> None:
+        super().__init__(scene, name, plan.links, plan.pause)
+        self.plan = plan
+        self._seq = itertools.count()
+
+    async def run(self) -> None:
+        """From the first connection until the last thing it said must have its outcome."""
+        config = self.scene.config
+        await trio.sleep_until(self.plan.at)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.keep_connected)
+            nursery.start_soon(self.freeze, self.plan.at, self.plan.freezes)
+            async with trio.open_nursery() as speaking:
+                for number, said in enumerate(self.plan.says):
+                    speaking.start_soon(self._say, number, said)
+            await trio.sleep(
+                config.chunked_seconds_max + config.pending_timeout + config.dispatched_timeout
+            )
+            self.over.set()
+            nursery.cancel_scope.cancel()
+
+    def greet(self) -> None:
+        self.say(
+            message_of(
+                "session_init", client_version="1", platform="chunks", src_lang="en",
+                tgt_lang="es",
+            )
+        )  # fmt: skip
+
+    async def _say(self, number: int, said: Say) -> None:
+        await trio.sleep_until(self.plan.at + said.at)
+        text = text_of(self.name, number, said).encode()
+        text += b" " * (len(text) % 2)  # samples of two bytes each
+        for place in range(CHUNKS):
+            last = place == CHUNKS - 1
+            if self.talk is not None and self.talk.session_id is not None:
+                self.say(
+                    message_of(
+                        "audio_chunk", session_id=self.talk.session_id, seq=next(self._seq),
+                        is_final=last and not said.repeats,
+                        payload="" if last else base64.b64encode(text).decode(),
+                    )
+                )  # fmt: skip
+            await trio.sleep(CHUNK_EVERY_S)
 
 
 def _told(message: dict[str, Any]) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from simulation.monitor import Monitor, link_of
 from simulation.nodes import AgentNode, RawNode
 from simulation.scene import Scene
 from simulation.schedules import mixed, simulate
-from simulation.sessions import RawSession, SdkSession
+from simulation.sessions import ChunkSession, RawSession, SdkSession
 from simulation.taps import Wire
 from simulation.worldplan import NodePlan, SessionPlan, WorldPlan
 from trio.testing import MockClock
@@ -37,6 +37,7 @@ from scheduler.runtime.shell import Shell
 from scheduler.server.serve import Shutdown, serve
 from scheduler.wire.session import ResultAck
 
+SPEAKERS: dict[str, Any] = {"sdk": SdkSession, "chunks": ChunkSession}
 EPOCH = 1_700_000_000.0
 STEPS_MAX = 3_000_000
 EXPECTED = (
@@ -205,7 +206,7 @@ class _World:
             for n, p in enumerate(plan.nodes)
         ]
         sessions = [
-            (SdkSession if p.kind == "sdk" else RawSession)(scene, f"client-{n}", p)
+            SPEAKERS.get(p.kind, RawSession)(scene, f"client-{n}", p)
             for n, p in enumerate(plan.sessions)
         ]
         async with trio.open_nursery() as others:

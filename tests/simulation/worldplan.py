@@ -16,7 +16,7 @@ from scheduler.config import Config
 
 TICK_S = 1 / 64
 
-SessionKind = Literal["sdk", "raw", "base"]
+SessionKind = Literal["sdk", "raw", "base", "chunks"]
 NodeKind = Literal["agent", "raw", "base"]
 When = Literal["before receipt", "after receipt", "without a word"]
 Receipts = Literal["each", "late", "never", "backwards", "beyond", "twice"]
@@ -39,7 +39,8 @@ def _one_of(words: Any) -> Any:
 class Say:
     """An utterance: when (since its session began), how large, and whether it is taken back.
 
-    `repeats` submits it twice under the same index; `cancelled_after` gives it up again.
+    `repeats` submits it twice under the same index (in chunks: it has no end but a pause);
+    `cancelled_after` gives it up again.
     """
 
     at: float = 0.0
@@ -72,6 +73,7 @@ class Freeze:
 class SessionPlan:
     """A client. `sdk` is the real one; `raw` speaks the whole protocol by hand, `base` its base.
 
+    `chunks` speaks the base as well, and lets the scheduler cut what it hears into utterances.
     `links` are its first connections; the later ones are plain. `pause` is the wait before it
     connects again; the SDK's own pause is a fraction of its back-off, and 0 makes it none.
     `gives_up` makes it vanish without a word that long after it began.
@@ -203,6 +205,8 @@ SETTINGS: dict[str, Any] = {
     "pong_timeout": 2.5,
     "drain_timeout": 8.0,
     "http_idle_timeout": 6.0,
+    "chunk_pause": 2.0,
+    "chunked_seconds_max": 4.0,
     "message_bytes_max": 2**16,
 }
 """Shorter than in real life, in whole ticks, and with the same inequalities between them."""
