@@ -1,7 +1,7 @@
 """What the scheduler claims, as its engine's events and effects say it, in one order.
 
-The history only writes down and sorts. What must hold of it stands in `safety.py` and
-`liveness.py`; what peers really saw is in the scene.
+The history only writes down and sorts. What must hold of it stands in the modules
+`safety_of_...` and in `liveness.py`; what peers really saw is in the scene.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 import trio
 from simulation import frames
 from simulation.network import LinkStream
-from simulation.nodes import abilities, result_of
+from simulation.nodes_by_hand import abilities, result_of
 from simulation.scene import Scene, message_of
 from simulation.taps import Talk
 from simulation.worldplan import HostilePlan, Work

@@ -1,11 +1,12 @@
-"""What must always come, once faults stop: each property a function, as in `safety.py`."""
+"""What must always come, once faults stop: properties, as in `safety_of_outcomes.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from math import inf
 
-from simulation.safety import SAFETY, Property
+from simulation.safety_of_nodes import THE_REST_IS_SOUND
+from simulation.safety_of_outcomes import OUTCOMES_ARE_TRUE, Property
 from simulation.scene import Wish
 from simulation.world import Run
 
@@ -104,7 +105,7 @@ LIVENESS: tuple[Property, ...] = (
     who_works_again_is_readmitted,
 )
 
-PROPERTIES = SAFETY + LIVENESS
+PROPERTIES = OUTCOMES_ARE_TRUE + THE_REST_IS_SOUND + LIVENESS
 
 
 def violations(run: Run) -> dict[str, list[str]]:

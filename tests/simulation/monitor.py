@@ -77,7 +77,9 @@ class Monitor:
             grace = 1.0 + 2 * link.plan.latency + config.write_timeout + self._slack_s
             if link.is_silent_for("server"):
                 grace += config.ping_interval + config.pong_timeout
-            if now - link.unusable_since > grace:
+            # What had arrived before can still be read, later, and looks alive then.
+            dead_since = max(link.unusable_since, connection._stream.heard_at)
+            if now - dead_since > grace:
                 self._say(
                     "registry",
                     f"connection {generation} is registered, its link {link.label} is dead since "

@@ -23,10 +23,12 @@ from fakes import CountingIds
 from simulation.history import History
 from simulation.hostiles import Hostile
 from simulation.monitor import Monitor, link_of
-from simulation.nodes import AgentNode, RawNode
+from simulation.nodes import AgentNode
+from simulation.nodes_by_hand import RawNode
 from simulation.scene import Scene
 from simulation.schedules import mixed, simulate
-from simulation.sessions import ChunkSession, RawSession, SdkSession
+from simulation.sessions import SdkSession
+from simulation.sessions_by_hand import ChunkSession, RawSession
 from simulation.taps import Wire
 from simulation.worldplan import NodePlan, SessionPlan, WorldPlan
 from trio.testing import MockClock
