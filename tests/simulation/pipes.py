@@ -70,6 +70,7 @@ class Pipe:
     occupied: int = 0  # bytes of the window
     ends_at: float = inf  # when the reader sees end-of-stream, once in_flight is empty
     frozen_until: float = 0.0
+    read_at: float = 0.0  # when the receiver last read something
     swallows: bool = False  # takes bytes that keep the window occupied and never arrive
     reader_gone: bool = False
     changed: trio.Event = attrs.field(factory=trio.Event)
@@ -108,6 +109,7 @@ class Pipe:
         if not self.swallows:
             self.occupied -= len(taken)
         self.delivered += taken
+        self.read_at = now
         self.wake()
         return taken
 
