@@ -78,7 +78,7 @@ class Monitor:
             if link.is_silent_for("server"):
                 grace += config.ping_interval + config.pong_timeout
             # What had arrived before can still be read, later, and looks alive then.
-            dead_since = max(link.unusable_since, connection._stream.heard_at)
+            dead_since = max(link.unusable_since, link.to_server.read_at)
             if now - dead_since > grace:
                 self._say(
                     "registry",
