@@ -30,7 +30,7 @@ WELL = Work(TICK_S)
 def when_due(work: Work, time_left_s: float, latency_s: float) -> float:
     """Seconds from the assignment's arrival until the result must be sent."""
     if work.due == "start":
-        return work.seconds
+        return max(0.0, work.seconds)
     return max(0.0, time_left_s - 2 * latency_s + work.seconds)
 
 
