@@ -35,7 +35,7 @@ class Server:
         path = os.pathsep.join([str(tree / "src"), str(ROOT)])
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path, **environment}, cwd=ROOT,
+            env={**_usual_environment(), "PYTHONPATH": path, **environment}, cwd=ROOT,
         )  # fmt: skip
         self.pid = self._process.pid
         self._reader = threading.Thread(target=self._read_log, daemon=True)
@@ -72,6 +72,11 @@ class Server:
             self._process.send_signal(number)
         self._process.wait()
         self._reader.join()
+
+
+def _usual_environment() -> dict[str, str]:
+    """Without the settings that whoever measures may have made for schedulers of his own."""
+    return {name: v for name, v in os.environ.items() if not name.startswith("SCHEDULER_")}
 
 
 class Load:
