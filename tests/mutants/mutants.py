@@ -276,20 +276,22 @@ def _stale_copy_of_the_connection(patch: pytest.MonkeyPatch) -> None:
     *(f"at the deadline {seed}" for seed in range(6)),
 )
 def _read_change_write_back(patch: pytest.MonkeyPatch) -> None:
-    shells: dict[int, tuple[Shell, trio.Nursery]] = {}
+    shells: dict[int, Shell] = {}
     init = Shell.__init__
 
-    def remember(self: Shell, core: engine.Engine, nursery: trio.Nursery, **said: Any) -> None:
-        init(self, core, nursery, **said)
-        shells[id(self.deadlines)] = self, nursery
+    def remember(self: Shell, *args: Any, **said: Any) -> None:
+        init(self, *args, **said)
+        shells[id(self.deadlines)] = self
 
-    def fire(self: Deadlines, timer: Timer) -> None:
-        self.clear(timer)
-        shell, nursery = shells[id(self)]
+    async def watch(self: Deadlines, timer: Timer, scope: trio.CancelScope) -> None:
+        with scope:
+            await trio.sleep_forever()
+        if self._scopes.get(timer) is not scope:
+            return
+        del self._scopes[timer]
+        shell = shells[id(self)]
         job = shell.engine._state.jobs.get(timer.key) if timer.kind == "job" else None
-        nursery.start_soon(write_back, shell, timer, job, copy.copy(job))
-
-    async def write_back(shell: Shell, timer: Timer, job: Job | None, before: Job | None) -> None:
+        before = copy.copy(job)
         await trio.lowlevel.checkpoint()
         if job is not None and before is not None and before.live and not job.live:
             shell.engine._state.settled.remove(job)
@@ -299,7 +301,7 @@ def _read_change_write_back(patch: pytest.MonkeyPatch) -> None:
         shell.apply(Expired(timer))
 
     patch.setattr(Shell, "__init__", remember)
-    patch.setattr(Deadlines, "_fire", fire)
+    patch.setattr(Deadlines, "_watch", watch)
 
 
 @mutant(

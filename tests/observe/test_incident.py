@@ -125,7 +125,7 @@ async def ending(submission: Submission) -> str:
         return failed.reason
 
 
-@pytest.mark.parametrize("seed", [*range(10), 14, 23])
+@pytest.mark.parametrize("seed", range(12))
 def test_a_device_that_froze(seed: int) -> None:
     """(3) The verdicts name the silent connection, and never claim more than the device got.
 
@@ -153,10 +153,7 @@ def test_a_device_that_froze(seed: int) -> None:
 
 
 def test_both_ends_of_the_race_are_seen() -> None:
-    """Among the orders of tasks the deadline wins in some, and the result in others."""
-
-    def deadline_wins(seed: int) -> bool:
-        return "job_timeout" in simulate(frozen_device, schedule=mixed(seed))["got"]
-
-    assert any(deadline_wins(seed) for seed in range(64))
-    assert not all(deadline_wins(seed) for seed in range(64))
+    """Among those orders of tasks the deadline wins in some, and the result in others."""
+    ends = [simulate(frozen_device, schedule=mixed(seed))["got"] for seed in range(4)]
+    assert any("job_timeout" in got for got in ends)
+    assert any("job_timeout" not in got for got in ends)

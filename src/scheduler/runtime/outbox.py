@@ -112,21 +112,15 @@ class Outbox:
     async def get(self) -> Entry | None:
         """The next entry; ``None`` once closed and empty. Cancelling loses nothing."""
         while True:
-            if (entry := self.get_nowait()) is not None:
-                return entry
+            committed = self.committed()
+            for place, entry in enumerate(self._entries):
+                if entry.after <= committed:
+                    del self._entries[place]
+                    return entry
             if self._closed and not self._entries:
                 return None
             self._changed = trio.Event()
             await self._changed.wait()
-
-    def get_nowait(self) -> Entry | None:
-        """The next entry that may be said now, if there is one."""
-        committed = self.committed()
-        for place, entry in enumerate(self._entries):
-            if entry.after <= committed:
-                del self._entries[place]
-                return entry
-        return None
 
     def done(self, entry: Entry) -> None:
         """The entry was written: its bytes count no more."""
