@@ -247,6 +247,38 @@ CORPUS: dict[str, Entry] = {
         ),
         ("salvaged", "delivered"),
     ),
+    "a tick too late": Entry(
+        "A result that comes a tick after its client was told of the timeout changes nothing.",
+        WorldPlan(
+            sessions=(SessionPlan(kind="raw"), SessionPlan(receipts="late")),
+            nodes=(
+                NodePlan(kind="raw", slots=2, works=(Work(TICK_S, due="deadline", deaf=True),)),
+            ),
+        ),
+        ("stale",),
+    ),
+    "work without an end": Entry(
+        "A node is told when a job is wanted no more, and has its slot for the next one.",
+        WorldPlan(
+            sessions=(SessionPlan(kind="raw", says=(Say(), Say(9.0), Say(18.0))),),
+            nodes=(NodePlan(kind="raw", works=(Work(end="nothing"), Work())),),
+        ),
+        ("delivered",),
+    ),
+    "silent node": Entry(
+        "A node that has gone silent gets no job until it is heard again.",
+        WorldPlan(
+            sessions=(SessionPlan(kind="raw", says=(Say(), Say(3.5), Say(6.0))),),
+            nodes=(
+                NodePlan(
+                    kind="raw", slots=3,
+                    links=struck("stall", "to_server", at=1.0, duration=3.0),
+                ),
+                NodePlan(at=5.0),
+            ),
+        ),
+        ("node_silent", "node_heard", "delivered"),
+    ),
     "stale results": Entry(
         "Results of others, of old attempts and of finished jobs change nothing.",
         WorldPlan(
@@ -298,6 +330,13 @@ CORPUS: dict[str, Entry] = {
             nodes=(attrs.evolve(RAW_NODE, slots=3),),
         ),
         ("resume_refused",),
+    ),
+    "never a receipt": Entry(
+        "A client that acknowledges nothing is asked, and then given up; it may come back.",
+        WorldPlan(
+            sessions=(SessionPlan(kind="raw", says=(Say(), Say(14.0)), receipts="never"),),
+        ),
+        ("receipt_overdue", "session_resumed"),
     ),
     "receipts back and forth": Entry(
         "Receipts that come twice, late, backwards or for what was never sent do no harm.",
@@ -425,6 +464,16 @@ CORPUS: dict[str, Entry] = {
         WorldPlan(nodes=(NodePlan(works=(Work(2.0),)),), drains=1.0),
         ("drain_started", "delivered"),
     ),
+    "drained of endless work": Entry(
+        "A scheduler that is asked to end does not wait for what has no end.",
+        WorldPlan(
+            sessions=(SessionPlan(), SessionPlan(kind="raw")),
+            nodes=(NodePlan(slots=2, works=(Work(end="nothing"),)),),
+            drains=1.0,
+            settings=(("drain_timeout", 4.0),),
+        ),
+        ("drain_started",),
+    ),
     "drained in a hurry": Entry(
         "A scheduler that is asked twice ends at once, whatever its peers do.",
         WorldPlan(
@@ -433,6 +482,14 @@ CORPUS: dict[str, Entry] = {
             drains=1.0, hurries=1.0,
         ),
         ("drain_started",),
+    ),
+    "a stranger": Entry(
+        "Who says no hello is shown out, however well it answers when it is asked.",
+        WorldPlan(
+            sessions=(SessionPlan(says=(Say(), Say(14.0))),),
+            hostiles=(HostilePlan(attack="no hello"), HostilePlan(attack="a slow head")),
+        ),
+        ("delivered",),
     ),
     "a siege": Entry(
         "Nothing that a stranger sends does harm to anybody else.",

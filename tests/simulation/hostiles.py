@@ -53,10 +53,10 @@ class Hostile:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._attack, stream)
                 while data := await stream.receive_some(65_536):
-                    talk.read(data)
+                    found = talk.read(data)
                     if talk.upgraded:
                         self._upgraded.set()
-                    await self._react(stream, talk)
+                    await self._react(stream, talk, found)
                 nursery.cancel_scope.cancel()
         except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
             pass
@@ -68,8 +68,12 @@ class Hostile:
     async def _attack(self, stream: LinkStream) -> None:
         await ATTACKS[self.plan.attack](self, stream)
 
-    async def _react(self, stream: LinkStream, talk: Talk) -> None:
-        """What some attacks do once they see the answer to a close frame coming."""
+    async def _react(self, stream: LinkStream, talk: Talk, found: list[tuple[int, Any]]) -> None:
+        """What some attacks do when they hear something."""
+        if self.plan.attack == "no hello":  # it is alive and well, it only says nothing
+            for opcode, content in found:
+                if opcode == frames.PING:
+                    await stream.send_all(frames.frame(frames.PONG, content))
         if self.plan.attack == "a ping that crosses" and talk.close_code is not None:
             for _ in range(3):
                 await stream.send_all(frames.frame(frames.PING, b"now"))

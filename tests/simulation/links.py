@@ -253,6 +253,7 @@ class LinkStream(trio.abc.HalfCloseableStream):
         self.broken = False
         self.closed = False
         self.awaits_acknowledgement = False
+        self.closed_at = inf
         self.cut_short_at = inf
         """When a program was first kept from sending all that it wanted to."""
         self._ended = False
@@ -319,6 +320,7 @@ class LinkStream(trio.abc.HalfCloseableStream):
         if not self.closed:
             self.link.settle()
             self.closed = True
+            self.closed_at = trio.current_time()
             self.link.leave(self)
         await trio.lowlevel.checkpoint()
 

@@ -51,6 +51,7 @@ class Monitor:
         self._look_for_stale()
         self._look_for_missing()
         self._look_for_torn()
+        self._look_for_strangers()
         self._look_at_bounds()
         try:
             self.shell.engine.check()
@@ -115,6 +116,18 @@ class Monitor:
             since = link_of(connection).server.cut_short_at
             if now - since > 1 + self._slack_s:
                 self._say("registry", f"connection {generation} was cut short at {since}")
+
+    def _look_for_strangers(self) -> None:
+        """Whoever says no hello is shown out."""
+        now, config = trio.current_time(), self.scene.config
+        for generation, connection in self.shell._connections.items():
+            if connection.greeted:
+                continue
+            link = link_of(connection)
+            latest = link.connected_at + config.handshake_timeout + config.hello_timeout
+            latest += config.write_timeout + 2 * link.plan.latency + 1 + self._slack_s
+            if now > latest:
+                self._say("registry", f"connection {generation} has said no hello by {now}")
 
     def look_at_receipts(self) -> None:
         """What a session has acknowledged stays acknowledged."""

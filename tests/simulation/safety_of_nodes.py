@@ -9,16 +9,27 @@ from simulation.models import Attempts, attempts
 from simulation.safety_of_outcomes import Property
 from simulation.world import Run
 
-from scheduler.core.events import ClearTimer, Left, Note, Received, Send, SetTimer
+from scheduler.core.events import (
+    ClearTimer,
+    Left,
+    Note,
+    Received,
+    Send,
+    SessionJoined,
+    SetTimer,
+    Written,
+)
 from scheduler.errors import Close
 from scheduler.wire import node as from_node
 from scheduler.wire.common import Error
-from scheduler.wire.session import Utterance
+from scheduler.wire.session import ResultAck, SessionInitAck, Utterance
 
 JOB_MESSAGES = (
     from_node.JobResult, from_node.JobAck, from_node.JobStarted, from_node.JobProgress,
     from_node.AsrPartial,
 )  # fmt: skip
+IDLE = frozenset({"nothing", "half a request", "not http", "a slow head"})
+"""Attacks that never get through the front door."""
 
 
 def only_the_current_attempt_counts(run: Run) -> Iterator[str]:
@@ -101,6 +112,39 @@ def a_node_is_never_overrun(run: Run) -> Iterator[str]:
             yield f"{event.message.node_id} refuses {event.message.job_id} at {step.at}"
 
 
+def only_fit_nodes_get_jobs(run: Run) -> Iterator[str]:
+    """No job is given to a node that is silent or in quarantine, and to none during a drain."""
+    unfit: dict[str, str] = {}
+    draining = False
+    names = ("node_joined", "node_heard", "readmitted", "on_probation")
+    for fact in run.history.facts:
+        node_id = fact.detail.get("node_id", "")
+        if fact.name in ("node_silent", "quarantined"):
+            unfit[node_id] = fact.name
+        elif fact.name in names:
+            unfit.pop(node_id, None)
+        elif fact.name == "drain_started":
+            draining = True
+        elif fact.name == "assigned" and (draining or node_id in unfit):
+            why = "draining" if draining else unfit[node_id]
+            yield f"{fact.detail['job_id']} is given to {node_id} at {fact.at}: {why}"
+
+
+def the_jobs_of_a_lost_node_go_on_at_once(run: Run) -> Iterator[str]:
+    """A node's connection ends, and each of its jobs is at its next attempt in that very step."""
+    for step, model in attempts(run.history):
+        if not isinstance(step.event, Left):
+            continue
+        over = {
+            effect.detail["job_id"]
+            for effect in step.effects
+            if isinstance(effect, Note) and effect.name in ("attempt_lost", "settled")
+        }
+        for job_id, current in model.current.items():
+            if current.connection == step.event.connection and job_id not in over:
+                yield f"{job_id} stays with {current.node_id}, which left at {step.at}"
+
+
 def an_utterance_runs_once(run: Run) -> Iterator[str]:
     """The same index of a session is one job, and each attempt begins once on one node."""
     jobs: dict[tuple[str, int], str] = {}
@@ -155,6 +199,60 @@ def the_state_agrees_with_itself(run: Run) -> Iterator[str]:
         yield from run.monitor.broken.get("state", ())
 
 
+def strangers_are_shown_out(run: Run) -> Iterator[str]:
+    """A connection that does not become a conversation is closed, in bounded time."""
+    config = run.scene.config
+    for talk in run.scene.talks:
+        if talk.role != "hostile" or run.plan.hostiles[int(talk.owner[8:])].attack not in IDLE:
+            continue
+        latest = talk.opened_at + config.handshake_timeout + config.close_timeout + run.slack_s
+        latest += config.write_timeout + 2 * talk.link.plan.latency + 1
+        if min(talk.link.server.closed_at, run.ended_at) > latest:
+            yield f"{talk.owner} is still there at {latest}"
+
+
+def who_may_resume_does(run: Run) -> Iterator[str]:
+    """A session is resumed by whoever has its token, whatever its connection before is doing."""
+    tokens: dict[str, str] = {}
+    for step in run.history.steps:
+        if isinstance(step.event, SessionJoined) and (wanted := step.event.hello.resume):
+            right = tokens.get(wanted.session_id) == wanted.resume_token
+            if right != ("session_resumed" in step.facts):
+                yield f"{wanted.session_id} at {step.at}: {'right' if right else 'wrong'} token"
+        for effect in step.effects:
+            match effect:
+                case Send(message=SessionInitAck() as ack) if ack.resume_token is not None:
+                    tokens[ack.session_id] = ack.resume_token
+                case Note(name="session_closed", detail=detail):
+                    tokens.pop(detail["session_id"], None)
+
+
+def who_never_answers_is_given_up(run: Run) -> Iterator[str]:
+    """A session that was told something and acknowledges nothing loses its connection."""
+    config = run.scene.config
+    most = config.client_receipt_timeout + config.write_timeout + run.slack_s + 1
+    since: dict[int, float] = {}
+    told: dict[int, int] = {}
+    for step in run.history.steps:
+        event = step.event
+        match event:
+            case Written(connection, seq) if _acknowledges(run, connection):
+                told[connection] = max(seq, told.get(connection, 0))
+                since.setdefault(connection, step.at)
+            case Received(connection, ResultAck(seq=seq)) if connection in since:
+                since.pop(connection)
+                if seq < told[connection]:
+                    since[connection] = step.at
+            case Left(connection) if connection in since:
+                if step.at - since.pop(connection) > most:
+                    yield f"connection {connection} acknowledged nothing, and ended at {step.at}"
+
+
+def _acknowledges(run: Run, connection: int) -> bool:
+    joined = run.history.joined[connection].event
+    return isinstance(joined, SessionJoined) and bool(joined.hello.receipts)
+
+
 def memory_is_bounded(run: Run) -> Iterator[str]:
     """What a peer can make the scheduler keep is bounded, in messages and in bytes."""
     if run.monitor is not None:
@@ -188,10 +286,15 @@ THE_REST_IS_SOUND: tuple[Property, ...] = (
     a_good_result_settles,
     slots_are_the_current_attempts,
     a_node_is_never_overrun,
+    only_fit_nodes_get_jobs,
+    the_jobs_of_a_lost_node_go_on_at_once,
     an_utterance_runs_once,
     nobody_is_failed_early,
     the_registry_is_the_live_connections,
     the_state_agrees_with_itself,
+    strangers_are_shown_out,
+    who_may_resume_does,
+    who_never_answers_is_given_up,
     memory_is_bounded,
     no_frame_is_torn,
     only_peers_are_harmed_by_themselves,
