@@ -12,7 +12,8 @@ from client_support import (
     until,
 )
 from fakes import ScriptedRunner
-from simulation.network import Fault, LinkPlan
+from simulation.network import Fault, LinkPlan, Network
+from simulation.schedules import mixed, simulate
 from trio.testing import MockClock
 
 from scheduler.client import Event, Session, StateChanged, connect
@@ -140,6 +141,24 @@ async def test_cancelling_a_translation_cancels_its_job(autojump_clock: MockCloc
         await until(lambda: bool(runner.cancelled))
         assert trio.current_time() < 1.25
         assert await ask(session, "next") == "NEXT"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_session_may_be_cancelled_before_it_begins(seed: int) -> None:
+    """Whoever is cancelled while a session is made leaves at once, at whatever step that is."""
+
+    async def main() -> None:
+        async def enter() -> None:
+            async with session_on(Network()):
+                await trio.sleep_forever()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(enter)
+            for _ in range(seed):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+
+    simulate(main, schedule=mixed(seed), timeout_s=60)
 
 
 async def test_leaving_the_block_cancels_what_is_open(autojump_clock: MockClock) -> None:

@@ -199,7 +199,8 @@ async def connect(
     reach = open_stream or _tcp(url, config)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        links = await nursery.start(_host)
+        with trio.CancelScope(shield=True):  # cancelled between the two, it would wait for ever
+            links = await nursery.start(_host)
         upkeep = Upkeep(conversation, reach, backoff, config, transport, links)
         links.start_soon(upkeep.run)
         try:
