@@ -239,3 +239,20 @@ def test_an_outbox_needs_its_bounds() -> None:
     """There is no queue without bounds."""
     with pytest.raises(TypeError):
         Outbox()  # type: ignore[call-arg]
+
+
+async def test_promises_never_pass_each_other() -> None:
+    """An outcome that was replaced, and so waits longer, still comes before the ones after it."""
+    outbox = Outbox(messages_max=10, bytes_max=1000)
+    committed = 0
+    outbox.committed = lambda: committed
+    outbox.put(Entry("failure", seq=1, after=10))
+    outbox.put(Entry("result", seq=2, after=11))
+    outbox.put(Entry("no promise"))
+    outbox.replace(1, "salvaged", after=12)
+    committed = 11
+    first = await outbox.get()
+    committed = 12
+    rest = [await outbox.get(), await outbox.get()]
+    texts = [entry.text for entry in (first, *rest) if entry is not None]
+    assert texts == ["no promise", "salvaged", "result"]

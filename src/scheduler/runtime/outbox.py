@@ -1,8 +1,8 @@
 """The bounded queue before one connection's writer.
 
 A message that promises something waits here until what it promises is remembered. Others may
-pass it meanwhile: a refusal must not wait for a disk that is full. Promises themselves keep
-their order, since what they wait for is kept in order.
+pass it meanwhile: a refusal must not wait for a disk that is full. Promises never pass each
+other.
 
 Putting never waits: the engine's step is synchronous. Under pressure (half of a bound
 reached) what is droppable is left out; outcomes never are. When even they do not fit, the
@@ -112,15 +112,27 @@ class Outbox:
     async def get(self) -> Entry | None:
         """The next entry; ``None`` once closed and empty. Cancelling loses nothing."""
         while True:
-            committed = self.committed()
-            for place, entry in enumerate(self._entries):
-                if entry.after <= committed:
-                    del self._entries[place]
-                    return entry
+            if (place := self._first_ready()) is not None:
+                entry = self._entries[place]
+                del self._entries[place]
+                return entry
             if self._closed and not self._entries:
                 return None
             self._changed = trio.Event()
             await self._changed.wait()
+
+    def _first_ready(self) -> int | None:
+        """Where the first entry is that may be said now.
+
+        No promise passes another one that waits, also if that came to wait longer when its
+        text was replaced: whoever hears the later number takes the earlier one for known.
+        """
+        committed, waiting = self.committed(), False
+        for place, entry in enumerate(self._entries):
+            if entry.after <= committed and not (waiting and entry.after):
+                return place
+            waiting = True
+        return None
 
     def done(self, entry: Entry) -> None:
         """The entry was written: its bytes count no more."""
