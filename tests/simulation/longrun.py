@@ -6,6 +6,9 @@ World number n is `draw_world(n)`, so that a failure is known by its number alon
 
     nox -s simulate -- --seed 4711 --worlds 1
 
+`--sweep` plays other worlds: those in which the link of one client is struck before each of its
+bytes, in every way, for every kind of client.
+
 The first failure ends the search: its seed and plan, what it breaks, the same with the plan made
 as small as possible, and the story of that. Ends with 1 then, else with a summary and 0.
 """
@@ -20,8 +23,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from multiprocessing.pool import Pool
 from pathlib import Path
+from typing import get_args
 
 import attrs
 from rich.console import Console
@@ -36,21 +41,24 @@ from rich.progress import (
 from rich.table import Table
 from simulation.drawing import draw_world
 from simulation.liveness import violations
+from simulation.pipes import Direction, Kind
 from simulation.shrinking import RUNS_MAX, shrink
 from simulation.story import tell
+from simulation.sweeps import byte_worlds
 from simulation.world import Run, play
-from simulation.worldplan import WorldPlan
+from simulation.worldplan import SessionKind, WorldPlan
 
 from scheduler.core.events import Left
 
 TESTS = Path(__file__).resolve().parents[1]
 Counts = collections.Counter[str]
 WORLDS_A_TASK = 4
+SWEPT: tuple[SessionKind, ...] = ("sdk", "raw", "base")
 
 
 @attrs.define
 class Tally:
-    """What worlds were like. `broken` is by seed: which properties, and how."""
+    """What worlds were like. `broken` is by plan: which properties, and how."""
 
     worlds: int = 0
     utterances: int = 0
@@ -63,7 +71,7 @@ class Tally:
     answers: Counts = attrs.Factory(collections.Counter)
     facts: Counts = attrs.Factory(collections.Counter)
     closes: Counts = attrs.Factory(collections.Counter)
-    broken: dict[int, dict[str, list[str]]] = attrs.Factory(dict)
+    broken: dict[WorldPlan, dict[str, list[str]]] = attrs.Factory(dict)
 
     def add(self, run: Run) -> None:
         """Count what one world had in it."""
@@ -108,20 +116,25 @@ def what_breaks(plan: WorldPlan) -> dict[str, list[str]]:
         return {"the_world_ends": [repr(error)]}
 
 
-def look_at(seeds: range) -> Tally:
+def look_at(plans: Iterable[WorldPlan]) -> Tally:
     """Play some worlds, in a process of their own."""
     tally, begun = Tally(), time.process_time()
-    for seed in seeds:
+    for plan in plans:
         try:
-            run = play(draw_world(seed))
+            run = play(plan)
             tally.add(run)
             broken = violations(run)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not be
             broken = {"the_world_ends": [repr(error), *getattr(error, "__notes__", ())]}
         if broken:
-            tally.broken[seed] = broken
+            tally.broken[plan] = broken
     tally.cpu_s = time.process_time() - begun
     return tally
+
+
+def look_at_seeds(seeds: range) -> Tally:
+    """Play the worlds of some seeds, in a process of their own."""
+    return look_at(map(draw_world, seeds))
 
 
 def search(
@@ -129,13 +142,9 @@ def search(
 ) -> Tally:
     """Play worlds until enough was said in them, or one fails."""
     total = Tally()
-    progress = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), TimeRemainingColumn(), console=console,
-    )  # fmt: skip
-    with progress, multiprocessing.get_context("fork").Pool(workers) as pool:
+    with _progress(console) as progress, _processes(workers) as pool:
         task = progress.add_task("utterances", total=None if worlds else utterances)
-        for tally in pool.imap_unordered(look_at, _portions(seed, worlds)):
+        for tally in pool.imap_unordered(look_at_seeds, _portions(seed, worlds)):
             total.merge(tally)
             text = f"{total.worlds} worlds, {total.virtual_s / 3600:.1f} virtual h"
             progress.update(task, completed=total.utterances, description=text)
@@ -143,6 +152,36 @@ def search(
                 pool.terminate()
                 break
     return total
+
+
+def sweep(*, workers: int, console: Console) -> Tally:
+    """Strike the link of every kind of client before each byte, in every way."""
+    total = Tally()
+    plans = [
+        [plan]
+        for kind, fault, direction in itertools.product(SWEPT, get_args(Kind), get_args(Direction))
+        for plan in byte_worlds(kind, fault, direction)
+    ]
+    with _progress(console) as progress, _processes(workers) as pool:
+        task = progress.add_task("every byte", total=len(plans))
+        for tally in pool.imap_unordered(look_at, plans):
+            total.merge(tally)
+            progress.update(task, completed=total.worlds)
+            if total.broken:
+                pool.terminate()
+                break
+    return total
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TimeRemainingColumn(), console=console,
+    )  # fmt: skip
+
+
+def _processes(workers: int) -> Pool:
+    return multiprocessing.get_context("fork").Pool(workers)
 
 
 def _portions(seed: int, worlds: int | None) -> Iterator[range]:
@@ -155,11 +194,10 @@ def _portions(seed: int, worlds: int | None) -> Iterator[range]:
 
 
 def explain(
-    seed: int, broken: dict[str, list[str]], console: Console, *, runs_max: int = RUNS_MAX
+    plan: WorldPlan, broken: dict[str, list[str]], console: Console, *, runs_max: int = RUNS_MAX
 ) -> None:
     """Print a failure: the seed, the plan, what it breaks, and all that once more, small."""
-    plan = draw_world(seed)
-    console.rule(f"world {seed} fails")
+    console.rule(f"world {plan.seed} fails")
     _print_broken(broken, console)
     console.print(f"the plan:\n{plan!r}\n", markup=False, highlight=False, soft_wrap=True)
     names = set(broken)
@@ -172,7 +210,8 @@ def explain(
     console.print(f"{small!r}\n", markup=False, highlight=False, soft_wrap=True)
     if "the_world_ends" not in names:
         console.print(tell(play(small)), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"\nto see it again: --seed {seed} --worlds 1", highlight=False)
+    if plan == draw_world(plan.seed):
+        console.print(f"\nto see it again: --seed {plan.seed} --worlds 1", highlight=False)
 
 
 def _print_broken(broken: dict[str, list[str]], console: Console) -> None:
@@ -216,6 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--worlds", type=int, help="exactly so many worlds instead")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--events", type=int, help="first, so many events for the engine alone")
+    parser.add_argument("--sweep", action="store_true", help="every byte of every client's link")
     options = parser.parse_args(arguments)
     console = Console()
     if options.events:
@@ -226,13 +266,16 @@ def main(arguments: list[str] | None = None) -> int:
         if done.returncode:
             return done.returncode
     begun = time.monotonic()  # noqa: TID251 - how long it took on this machine
-    total = search(
-        options.seed, utterances=options.utterances, worlds=options.worlds,
-        workers=options.workers, console=console,
-    )  # fmt: skip
+    if options.sweep:
+        total = sweep(workers=options.workers, console=console)
+    else:
+        total = search(
+            options.seed, utterances=options.utterances, worlds=options.worlds,
+            workers=options.workers, console=console,
+        )  # fmt: skip
     summarise(total, time.monotonic() - begun, console)  # noqa: TID251
-    for seed, broken in sorted(total.broken.items())[:1]:
-        explain(seed, broken, console)
+    for plan, broken in list(total.broken.items())[:1]:
+        explain(plan, broken, console)
     return 1 if total.broken else 0
 
 

@@ -8,7 +8,14 @@ import pytest
 from mutants.mutants import MUTANTS
 from rich.console import Console
 from simulation.drawing import draw_world
-from simulation.longrun import Tally, explain, look_at, search, summarise, what_breaks
+from simulation.longrun import (
+    Tally,
+    explain,
+    look_at_seeds,
+    search,
+    summarise,
+    what_breaks,
+)
 from simulation.shrinking import shrink, simpler
 from simulation.worldplan import SessionPlan, WorldPlan
 
@@ -34,9 +41,9 @@ def test_a_search_ends_when_enough_was_said() -> None:
 
 def test_portions_add_up() -> None:
     """It makes no difference how the worlds are shared out."""
-    whole, parts = look_at(range(3)), Tally()
+    whole, parts = look_at_seeds(range(3)), Tally()
     for seed in range(3):
-        parts.merge(look_at(range(seed, seed + 1)))
+        parts.merge(look_at_seeds(range(seed, seed + 1)))
     parts.cpu_s = whole.cpu_s
     assert parts == whole
 
@@ -44,13 +51,14 @@ def test_portions_add_up() -> None:
 def test_a_failure_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     """It prints seed, plan, what is broken, a smaller plan that breaks it too, and its story."""
     MUTANTS[0].plant(monkeypatch)
-    tally = look_at(range(BROKEN_SEED, BROKEN_SEED + 1))
-    assert list(tally.broken) == [BROKEN_SEED]
+    tally = look_at_seeds(range(BROKEN_SEED, BROKEN_SEED + 1))
+    plan = draw_world(BROKEN_SEED)
+    assert list(tally.broken) == [plan]
     out, printed = console()
-    explain(BROKEN_SEED, tally.broken[BROKEN_SEED], out, runs_max=60)
+    explain(plan, tally.broken[plan], out, runs_max=60)
     said = printed.getvalue()
     assert f"world {BROKEN_SEED} fails" in said
-    assert repr(draw_world(BROKEN_SEED)) in said
+    assert repr(plan) in said
     assert said.count("delivered_means_received:") == 2
     assert "SessionJoined" in said
     assert f"--seed {BROKEN_SEED} --worlds 1" in said
