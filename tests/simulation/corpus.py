@@ -430,6 +430,25 @@ CORPUS: dict[str, Entry] = {
         ("delivered",),
         ("SLOW_CONSUMER",),
     ),
+    "much to say": Entry(
+        "A client with more to say than fits into its outbox says it bit by bit.",
+        WorldPlan(
+            sessions=(
+                SessionPlan(
+                    says=tuple(Say(4.0 + n / 64) for n in range(20)),
+                    links=(
+                        LinkPlan(faults=(Fault("stall", at=3.0, duration=10.0),)),
+                        LinkPlan(faults=(Fault("stall", "to_server", offset=371),)),
+                    ),
+                ),
+            ),
+            settings=(
+                ("outbox_messages_max", 9), ("retained_outcomes_max", 4),
+                ("jobs_per_session_max", 2),
+            ),
+        ),
+        ("delivered",),
+    ),
     "refused in between": Entry(
         "An utterance that was refused takes no number and holds nothing back.",
         WorldPlan(
