@@ -483,6 +483,16 @@ CORPUS: dict[str, Entry] = {
         WorldPlan(nodes=(NodePlan(works=(Work(2.0),)),), drains=1.0),
         ("drain_started", "delivered"),
     ),
+    "drained at the door": Entry(
+        "A scheduler that is asked to end while somebody knocks leaves nobody standing there.",
+        WorldPlan(
+            sessions=(SessionPlan(pause=0.0),),
+            nodes=(NodePlan(kind="base", works=(Work(0.0),)), NodePlan(kind="base")),
+            drains=2 * TICK_S,
+            seed=117_582,
+        ),
+        ("drain_started",),
+    ),
     "drained of endless work": Entry(
         "A scheduler that is asked to end does not wait for what has no end.",
         WorldPlan(

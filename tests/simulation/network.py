@@ -55,7 +55,9 @@ class LinkListener(trio.abc.Listener[LinkStream]):
         if self.network.listeners.get(self.name) is self:
             del self.network.listeners[self.name]
             while self._receive.statistics().current_buffer_used:
-                self._receive.receive_nowait().link.reset()
+                unaccepted = self._receive.receive_nowait()
+                unaccepted.link.reset()
+                unaccepted.closed = True  # nobody has it who could close it
             self._send.close()
             self._receive.close()
         await trio.lowlevel.checkpoint()
