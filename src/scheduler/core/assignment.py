@@ -5,7 +5,7 @@ from collections.abc import Set
 from scheduler.core.job import Cut, Job
 from scheduler.core.state import Step
 from scheduler.core.tracecontext import context_of, span_id
-from scheduler.wire.common import Pipeline
+from scheduler.wire.common import Pipeline, SpeechOptions, shared
 from scheduler.wire.node import JobAssign
 
 
@@ -24,24 +24,17 @@ def assignment(step: Step, job: Job, attempt: int) -> JobAssign:
     assert said is not None
     assert job.overall_deadline is not None
     return JobAssign(
+        **shared(SpeechOptions, said),
         job_id=job.job_id,
         attempt_id=attempt,
         session_id=job.session_id,
         utterance_index=job.utterance_index,
         src_lang=said.src_lang,
         tgt_lang=said.tgt_lang,
-        dialect=said.dialect,
-        features=said.features,
         pipeline=pipeline(job.need.services),
         audio=said.audio,
         audio_format=said.audio_format,
         sample_rate=said.sample_rate,
-        mode=said.mode,
-        lang_a=said.lang_a,
-        lang_b=said.lang_b,
-        auto_langs=said.auto_langs,
-        enable_streaming_asr=said.enable_streaming_asr,
-        partial_update_interval_ms=said.partial_update_interval_ms,
         trace_id=job.trace_id,
         traceparent=_traceparent(step, job, attempt),
         is_manual_cut=said.manual_cut or None,

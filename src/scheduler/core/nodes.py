@@ -15,7 +15,7 @@ from scheduler.core.states import JobState, Move
 from scheduler.errors import Close, Code
 from scheduler.wire import node as wire
 from scheduler.wire import session as to_session
-from scheduler.wire.common import Error, JobError, ServiceTimings
+from scheduler.wire.common import JobError, Quality, ServiceTimings, shared
 
 FINAL_CODES = frozenset({Code.INVALID_MESSAGE, Code.UNSUPPORTED_FEATURE, Code.TOO_LARGE})
 """Failures that another node would repeat; all others may be tried again."""
@@ -31,7 +31,7 @@ def join(step: Step, event: NodeJoined) -> None:
     """A node registers. A newer connection of the same node takes its place."""
     state = step.state
     if len(state.nodes) >= step.config.nodes_max and event.hello.node_id not in state.nodes:
-        step.send(event.connection, Error(code=Code.OVERLOADED, message="too many nodes"))
+        step.refuse(event.connection, Code.OVERLOADED, "too many nodes")
         step.end(event.connection, Close.TRY_LATER)
         return
     node_id = event.hello.node_id or state.ids.node()
@@ -124,7 +124,7 @@ def received(step: Step, node: Node, message: wire.FromNode) -> None:
     match message:
         case wire.NodeRegister():
             text = "this connection is already registered"
-            step.send(node.connection, Error(code=Code.NODE_ID_CONFLICT, message=text))
+            step.refuse(node.connection, Code.NODE_ID_CONFLICT, text)
         case wire.NodeHeartbeat() | wire.NodeError() if message.node_id != node.node_id:
             step.note("stale", input=type(message).__name__, node_id=node.node_id)
         case wire.NodeHeartbeat():
@@ -273,8 +273,8 @@ def _translation(job: Job, result: wire.JobResult) -> to_session.TranslationResu
     """
     if not (result.text_asr or result.text_translated or result.tts_audio):
         return None
-    copied = ("asr_quality_level", "reason_codes", "quality_score", "rerun_count", "segments_meta")
     return to_session.TranslationResult(
+        **shared(Quality, result),
         session_id=job.session_id,
         utterance_index=job.utterance_index,
         job_id=job.job_id,
@@ -287,7 +287,6 @@ def _translation(job: Job, result: wire.JobResult) -> to_session.TranslationResu
         group_id=job.job_id,
         part_index=0,
         service_timings=_timings(result.extra),
-        **{name: getattr(result, name) for name in copied},
     )
 
 

@@ -18,14 +18,12 @@ What is collected lives in memory only: nothing was promised before ``utterance_
 import binascii
 from collections.abc import Callable
 
-import attrs
-
 from scheduler.config import Config
 from scheduler.core.events import Timer
 from scheduler.core.job import Cut
 from scheduler.core.session import Collected, Session
 from scheduler.core.state import Step
-from scheduler.wire.common import SpeechOptions
+from scheduler.wire.common import SpeechOptions, shared
 from scheduler.wire.session import AudioChunk, Utterance
 
 SAMPLE_RATE_HZ = 16_000
@@ -80,9 +78,8 @@ def _cut(step: Step, session: Session, why: Cut, submit: Submit) -> None:
     if not session.collected.audio:
         return
     hello = session.hello
-    options = {field.name: getattr(hello, field.name) for field in attrs.fields(SpeechOptions)}
     utterance = Utterance(
-        **options,
+        **shared(SpeechOptions, hello),
         src_lang=hello.src_lang,
         tgt_lang=hello.tgt_lang,
         session_id=session.session_id,

@@ -111,6 +111,11 @@ class Quality:
     segments_meta: Any = None
 
 
+def shared(base: type[attrs.AttrsInstance], said: attrs.AttrsInstance) -> dict[str, Any]:
+    """What ``said`` says of ``base``, a class both messages inherit: passed on as it is."""
+    return {field.name: getattr(said, field.name) for field in attrs.fields(base)}
+
+
 @attrs.frozen(kw_only=True)
 class Resume:
     """How a client goes on with a session: its id, its secret, the last ``seq`` it has."""
