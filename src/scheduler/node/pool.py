@@ -197,3 +197,20 @@ class Pool:
         """Kill every child. For when no call is running any more."""
         for worker in self.workers:
             await worker.stop()
+
+
+class PooledEngine:
+    """What every engine that works in the children of a pool tells about itself."""
+
+    def __init__(self, pool: Pool, version: str | None) -> None:
+        self._pool = pool
+        self.version = version
+
+    @property
+    def fault(self) -> EngineUnavailable | None:
+        """That of the child processes."""
+        return self._pool.fault
+
+    async def probe(self) -> None:
+        """Start the child processes that do not live."""
+        await self._pool.mend()

@@ -7,9 +7,8 @@ measured on seven recordings in five kinds of noise: all found, noise and animal
 import struct
 from collections.abc import Callable, Iterable
 
-from scheduler.errors import EngineUnavailable
 from scheduler.node.audio import ENGINE_RATE_HZ, Audio
-from scheduler.node.pool import Pool
+from scheduler.node.pool import PooledEngine
 from scheduler.node.services import Span
 from scheduler.node.worker import DETECT
 from scheduler.wire.common import ServiceType
@@ -78,24 +77,11 @@ def spans_of(probabilities: Iterable[float], samples: int) -> list[Span]:
     return spans
 
 
-class Silero:
+class Silero(PooledEngine):
     """The detector as a service; its child processes are shared with the recogniser."""
 
     service_id = "silero-vad"
     type: ServiceType = "asr"
-
-    def __init__(self, pool: Pool, version: str | None) -> None:
-        self._pool = pool
-        self.version = version
-
-    @property
-    def fault(self) -> EngineUnavailable | None:
-        """That of the child processes."""
-        return self._pool.fault
-
-    async def probe(self) -> None:
-        """Start the child processes that do not live."""
-        await self._pool.mend()
 
     async def detect(self, audio: Audio) -> tuple[Span, ...]:
         """See :class:`~scheduler.node.services.SpeechDetector`."""

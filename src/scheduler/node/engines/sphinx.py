@@ -5,9 +5,8 @@
 
 from collections.abc import Callable
 
-from scheduler.errors import EngineUnavailable
 from scheduler.node.audio import Audio
-from scheduler.node.pool import Pool
+from scheduler.node.pool import PooledEngine
 from scheduler.node.worker import RECOGNIZE
 from scheduler.wire.common import ServiceType
 
@@ -40,25 +39,12 @@ def load_decoder() -> Callable[[bytes], bytes]:
     return recognise
 
 
-class PocketSphinx:
+class PocketSphinx(PooledEngine):
     """The recogniser as a service; its child processes are shared with the detector."""
 
     service_id = "pocketsphinx-en-us"
     type: ServiceType = "asr"
     languages = frozenset({"en"})
-
-    def __init__(self, pool: Pool, version: str | None) -> None:
-        self._pool = pool
-        self.version = version
-
-    @property
-    def fault(self) -> EngineUnavailable | None:
-        """That of the child processes."""
-        return self._pool.fault
-
-    async def probe(self) -> None:
-        """Start the child processes that do not live."""
-        await self._pool.mend()
 
     async def recognize(self, audio: Audio, language: str) -> str:
         """See :class:`~scheduler.node.services.Recognizer`."""
