@@ -28,7 +28,7 @@ Ratio = float
 
 
 _USUAL: Any = SimpleNamespace(
-    dispatched_timeout=32.0, node_dead_timeout=4.0, node_suspect_timeout=2.0,
+    dispatched_timeout=30.0, node_dead_timeout=4.0, node_suspect_timeout=2.0,
     session_retention=600.0, client_receipt_timeout=10.0, message_bytes_max=16 * 2**20,
     audio_chars_max=8 * 2**20, drain_timeout=30.0,
 )  # fmt: skip
