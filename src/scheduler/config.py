@@ -135,12 +135,6 @@ class Config:
         lambda c: c.session_retention,
         "An outcome that is not acknowledged for this long is given up; a gap stays.",
     )
-    retained_bytes_max: Bytes = _setting(
-        8 * 2**20, "Bytes of unacknowledged outcomes kept per session."
-    )
-    retained_total_bytes_max: Bytes = _setting(
-        512 * 2**20, "Bytes of unacknowledged outcomes kept for all sessions together."
-    )
     utterances_remembered_max: Count = _setting(
         10_000, "Utterance indexes remembered per session, so that none runs twice."
     )
@@ -212,7 +206,15 @@ class Config:
     )
     outbox_messages_max: Count = _setting(1024, "Messages waiting for one connection's writer.")
     outbox_bytes_max: Bytes = _setting(
-        32 * 2**20, "Bytes waiting for one connection's writer; beyond it the peer is cut (4002)."
+        lambda c: max(32 * 2**20, 3 * c.message_bytes_max),
+        "Bytes waiting for one connection's writer; beyond it the peer is cut (4002).",
+    )
+    retained_bytes_max: Bytes = _setting(
+        lambda c: c.message_bytes_max * 5 // 4,
+        "Bytes of unacknowledged outcomes kept per session; the largest result must fit.",
+    )
+    retained_total_bytes_max: Bytes = _setting(
+        512 * 2**20, "Bytes of unacknowledged outcomes kept for all sessions together."
     )
     invalid_messages_max: Count = _setting(
         20, "Invalid messages from one connection before it is closed with 4500."

@@ -212,7 +212,12 @@ def _expired(ledger: "Ledger", detail: Detail) -> None:
         raise Broken("a job has one outcome", ("expired", task))
     task.fate = "expired"
     ledger.gaps[detail["why"].partition(":")[0]] += 1
-    ledger.persons[task.session_id].gaps.add(task.place)
+    person = ledger.persons[task.session_id]
+    person.gaps.add(task.place)
+    queued = person.connection is not None and task.place <= person.sent_here
+    if queued and detail["why"] in ("age", "retention"):
+        assert person.connection is not None
+        ledger.to_replace.add((person.connection, task.place))
 
 
 def _session_closed(ledger: "Ledger", detail: Detail) -> None:

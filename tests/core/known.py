@@ -60,7 +60,8 @@ class Person:
     """A session. ``turn`` is how many of its first jobs have ended: those must be told.
 
     ``sent`` and ``sent_here`` are the last outcomes sent at all and on this connection;
-    ``told`` those that a writer has taken; ``gaps`` those whose content was given up.
+    ``told`` those that a writer has taken; ``gaps`` those whose content was given up, and
+    ``received_if_acked`` those whose content was the last that a writer has taken.
     """
 
     session_id: str
@@ -79,6 +80,7 @@ class Person:
     told: set[int] = attrs.Factory(set)
     written_here: set[int] = attrs.Factory(set)
     gaps: set[int] = attrs.Factory(set)
+    received_if_acked: set[int] = attrs.Factory(set)
 
     def owes_content(self) -> bool:
         """Whether an outcome had its turn, is not let go, and has its content still."""

@@ -83,6 +83,7 @@ class Ledger:
         self.to_tell: set[str] = set()
         self._cancels: set[Cancelled] = set()
         self._replaced: set[int] = set()
+        self.to_replace: set[tuple[Generation, int]] = set()
 
     def deadline(self, task: Task) -> float:
         """When the job's timer must run out, by the rules of its present phase."""
@@ -110,6 +111,7 @@ class Ledger:
             person.connection, person.left_at = None, now
             person.sent = person.turn
             person.told = {place for place in person.tasks if place <= person.turn}
+            person.received_if_acked = person.told - person.gaps
             person.written_here.clear()
         for task in self.tasks.values():
             task.on = task.last_on = task.why = None
@@ -175,6 +177,8 @@ class Ledger:
             queued = person.connection is not None and person.sent_here >= place
             if queued != (place in self._replaced):
                 raise Broken("a salvaged outcome takes the failure's place", self.salvaged)
+        if self.to_replace:
+            raise Broken("what was given up is not said any more", self.to_replace)
         if self.predecessor is not None:
             self._move_attempts(self.predecessor)
         if isinstance(self.event, Written):
@@ -228,6 +232,7 @@ class Ledger:
                 person = self.at[connection]
                 assert isinstance(person, Person)
                 person.told.add(seq)
+                (set.discard if seq in person.gaps else set.add)(person.received_if_acked, seq)
             case SessionJoined(_, hello) if hello.resume is not None:
                 wanted, known = hello.resume, self.persons.get(hello.resume.session_id)
                 own = known and known.token == wanted.resume_token
@@ -270,9 +275,10 @@ class Ledger:
             if task is None:  # a session of the base, which was let go when it was written
                 continue
             del self.tasks[task.job_id]
-            if place not in person.gaps:
+            if place not in person.gaps or place in person.received_if_acked:
                 self.delivered[person.session_id, place] = task.job_id
-            for places in (person.told, person.gaps, person.written_here):
+            kinds = person.told, person.gaps, person.received_if_acked, person.written_here
+            for places in kinds:
                 places.discard(place)
         person.acked = seq
 
@@ -413,6 +419,10 @@ class Ledger:
     def _replace(self, connection: Generation, message: Any, seq: int) -> None:
         person = self._must_be_live(connection)
         assert isinstance(person, Person)
+        if seq in person.gaps:
+            self.to_replace.discard((connection, seq))
+            self._must_be_its_outcome(person, person.tasks[seq], message)
+            return
         if self.salvaged is None or self.salvaged.place != seq:
             raise Broken("a job has one outcome", ("replaced without salvage", message))
         if seq in person.told:

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import pytest
 from messages import result, utterance
 from playbook import Playbook
 
+from scheduler.config import Config
+from scheduler.core.retention import OUTCOME_OVERHEAD_BYTES
 from scheduler.wire import node, session
 from scheduler.wire.common import Error
 
@@ -145,6 +148,46 @@ def test_a_session_of_gaps_does_not_protect_the_contents_of_others() -> None:
 
     assert reasons(book.outcomes(book.resume(ack))) == ["gap", "text"]
     assert book.engine.snapshot(0).stats()["jobs"]["owed_bytes"] <= 20_000
+
+
+def test_what_is_given_up_before_it_was_written_is_told_as_a_gap() -> None:
+    """The client of a live connection hears what the record says, also if much waits for it."""
+    book = Owing(retained_bytes_max=5000)
+    person, ack = book.join_session()
+    first = book.outcome(person, ack.session_id, 0, tts_audio="A" * 3000)
+    book.outcome(person, ack.session_id, 1, tts_audio="A" * 3000)
+    book.write_all(person)
+    book.say(person, session.ResultAck(session_id=ack.session_id, seq=2))
+
+    assert reasons(book.outcomes(person)) == ["gap", "text"]
+    assert book.state(first) == "expired"
+    assert [fact["seq"] for fact in book.noted("delivered")] == [2]
+
+
+@pytest.mark.parametrize("how", ["on its connection", "when it resumes"])
+def test_what_arrived_before_it_was_given_up_is_delivered_when_that_is_said(how: str) -> None:
+    """An acknowledgement before the gap was told speaks of the content: it had been taken."""
+    book = Owing(retained_bytes_max=5000)
+    person, ack = book.join_session()
+    first = book.outcome(person, ack.session_id, 0, tts_audio="A" * 3000)
+    book.write_all(person)
+    book.outcome(person, ack.session_id, 1, tts_audio="A" * 3000)
+    assert book.state(first) == "expired"
+    if how == "when it resumes":
+        book.leave(person)
+        person = book.resume(ack, last_seq=1)
+    else:
+        book.say(person, session.ResultAck(session_id=ack.session_id, seq=1))
+
+    assert book.state(first) == "acknowledged"
+    assert [fact["seq"] for fact in book.noted("delivered")] == [1]
+    assert "gap" not in reasons(book.outcomes(person))
+
+
+def test_the_largest_result_fits() -> None:
+    """What a node may say in one message can be kept for its session."""
+    config = Config()
+    assert config.retained_bytes_max > config.message_bytes_max + OUTCOME_OVERHEAD_BYTES
 
 
 def test_a_gap_is_not_called_delivered() -> None:

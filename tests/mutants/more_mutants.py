@@ -124,7 +124,7 @@ def _salvage_of_what_was_told(patch: pytest.MonkeyPatch) -> None:
 
     def salvage_always(step: Step, session: Session, job: Job, outcome: Outcome) -> bool:
         for owed in session.owed.values():
-            owed.told = False
+            owed.told = None
         return salvage(step, session, job, outcome)
 
     patch.setattr(delivery, "salvage", salvage_always)

@@ -34,7 +34,7 @@ def test_all_times_may_tie() -> None:
     [
         {"outbox_messages_max": 16},
         {"outbox_messages_max": 16, "retained_outcomes_max": 4, "jobs_per_session_max": 6},
-        {"outbox_bytes_max": 16 * 2**20, "message_bytes_max": 2**20},
+        {"outbox_bytes_max": 16 * 2**20, "retained_bytes_max": 8 * 2**20},
     ],
 )
 def test_whoever_resumes_must_fit_into_the_outbox(limits: dict[str, Any]) -> None:

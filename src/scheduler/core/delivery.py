@@ -56,7 +56,7 @@ def replay(step: Step, session: Session) -> None:
 def writing(session: Session, seq: int) -> None:
     """The writer has taken the outcome: from here on it may be known to the client."""
     if (owed := session.owed.get(seq)) is not None:
-        owed.told = True
+        owed.told = "gap" if owed.dropped else "content"
 
 
 def written(step: Step, session: Session, seq: int, signs: SignsOfLife | None = None) -> None:
@@ -65,11 +65,17 @@ def written(step: Step, session: Session, seq: int, signs: SignsOfLife | None = 
     if owed is None:  # acknowledged already: the peer was quicker than our own note
         return
     job = step.state.jobs.get(owed.job_id)
-    if job is not None and not owed.dropped:
-        job.move(
-            Move.WRITE, step.now, "scheduler", connection=session.connection, seq=seq,
-            heard_at=signs and signs.heard_at, unanswered_since=signs and signs.unanswered_since,
-        )  # fmt: skip
+    if job is not None and owed.content_told:
+        detail = {
+            "connection": session.connection,
+            "seq": seq,
+            "heard_at": signs and signs.heard_at,
+            "unanswered_since": signs and signs.unanswered_since,
+        }
+        if owed.dropped:  # given up while it was being written
+            job.tell(step.now, "written", "scheduler", **detail)
+        else:
+            job.move(Move.WRITE, step.now, "scheduler", **detail)
         step.note("written", job, seq=seq, connection=session.connection, need=job.need.text)
     if not session.receipts:
         retention.let_go(step, session, owed)
@@ -95,7 +101,7 @@ def acknowledged(step: Step, session: Session, seq: int) -> bool:
     for owed in received:
         retention.let_go(step, session, owed)
         job = step.state.jobs.get(owed.job_id)
-        if job is not None and not owed.dropped:
+        if job is not None and owed.content_told:
             job.move(Move.ACKNOWLEDGE, step.now, session.session_id, seq=owed.seq)
             step.note(
                 "delivered", job, seq=owed.seq, seconds=round(step.now - job.accepted_at, 3),

@@ -128,7 +128,7 @@ def _go_on(step: Step, job: Job) -> None:
 def _mark_told(step: Step, session: Session) -> None:
     """An outcome that was due may have been sent: the client may know it, and acknowledge it."""
     for owed in session.owed.values():
-        owed.told = True
         owed.dropped = step.state.jobs[owed.job_id].state is JobState.EXPIRED
+        owed.told = "gap" if owed.dropped else "content"
     retention.watch_age(step, session)
     session.sent_seq = session.next_seq - 1

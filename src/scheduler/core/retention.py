@@ -146,6 +146,8 @@ def _drop(step: Step, session: Session, owed: OwedOutcome, why: str) -> None:
         ),
     )
     expire(step, owed.job_id, why)
+    if session.connection is not None:  # what its writer has taken already stays as it is
+        step.replace(session.connection, gap, owed.seq)
 
 
 def expire(step: Step, job_id: str, why: str) -> None:

@@ -1,6 +1,7 @@
 """A session as the scheduler knows it: the order of its jobs and the outcomes it is owed."""
 
 from collections import OrderedDict, deque
+from typing import Literal
 
 import attrs
 
@@ -15,7 +16,8 @@ class OwedOutcome:
 
     ``size_bytes`` is what it counts against retention, ``since`` is when its age began.
     ``dropped`` marks one whose content was given up; its message is then a ``gap``.
-    ``told`` is set as soon as a writer has taken it: from then on the client may know it.
+    ``told`` is what a writer took last: from then on the client may know it, and says that
+    it does by acknowledging the ``seq``.
     """
 
     seq: int
@@ -24,7 +26,12 @@ class OwedOutcome:
     size_bytes: int
     since: float
     dropped: bool = False
-    told: bool = False
+    told: Literal["content", "gap"] | None = None
+
+    @property
+    def content_told(self) -> bool:
+        """Whether an acknowledgement that comes now means that the content was received."""
+        return not self.dropped or self.told == "content"
 
 
 @attrs.define(kw_only=True)

@@ -24,7 +24,9 @@ Reading the table:
   answers while the writer task has not run again), hence ``finished → acknowledged``.
 * A resumed session gets an outcome written again: ``written → written``.
 * ``expired`` is where an outcome goes whose session is gone, or which was dropped
-  because too much was waiting to be acknowledged. It is never silent.
+  because too much was waiting to be acknowledged. It is never silent. What a connection had
+  taken before that may have arrived all the same: a session that acknowledges it before it
+  was told of the gap has it, hence ``expired → acknowledged``.
 
 ``docs/states.md`` is drawn from this table, and a test compares the two.
 """
@@ -83,6 +85,7 @@ TRANSITIONS: dict[tuple[JobState, Move], JobState] = {
     (_S.WRITTEN, _M.WRITE): _S.WRITTEN,
     (_S.WRITTEN, _M.ACKNOWLEDGE): _S.ACKNOWLEDGED,
     (_S.WRITTEN, _M.EXPIRE): _S.EXPIRED,
+    (_S.EXPIRED, _M.ACKNOWLEDGE): _S.ACKNOWLEDGED,
 }
 
 LIVE = frozenset({_S.ACCEPTED, _S.PENDING, _S.ASSIGNED, _S.RECEIVED, _S.STARTED})
@@ -103,7 +106,7 @@ MEANING: dict[JobState, str] = {
     "For a session without receipts nothing later can be known.",
     _S.ACKNOWLEDGED: "The session said that it has the outcome. This, and only this, is "
     "*delivered*.",
-    _S.EXPIRED: "The outcome was kept for as long as promised and nobody fetched it.",
+    _S.EXPIRED: "The outcome was kept for as long as promised and not acknowledged until then.",
 }
 
 

@@ -45,7 +45,7 @@ def disconnected(step: Step, session: Session, event: Left) -> None:
 def being_written(session: Session, job: Job) -> bool:
     """Whether a writer has taken the outcome and has not got it out yet."""
     owed = session.owed.get(job.seq) if job.seq is not None else None
-    return owed is not None and owed.told and job.state is JobState.FINISHED
+    return owed is not None and owed.told is not None and job.state is JobState.FINISHED
 
 
 def resumed(step: Step, session: Session, replaced: Generation | None) -> None:

@@ -139,7 +139,9 @@ class Metrics:
     def _outcomes(self) -> dict[str, Callable[[Detail], None]]:
         written = self._counter("outcomes_written", "Outcomes written, again included.")
         delivered = self._counter("outcomes_delivered", "Outcomes that sessions acknowledged.")
-        expired = self._counter("outcomes_expired", "Outcomes that nobody fetched.", "reason")
+        expired = self._counter(
+            "outcomes_expired", "Outcomes given up before anybody acknowledged them.", "reason"
+        )
         played = self._counter("outcomes_played", "Outcomes played to their end.")
         latency = self._histogram("delivery", "From acceptance to acknowledgement.", "pair")
 
