@@ -8,6 +8,7 @@ refused and left as it is.
 import sqlite3
 from pathlib import Path
 
+from scheduler.store import rows
 from scheduler.store.journal import JournalError
 
 APPLICATION_ID = 0x4C53_4A31
@@ -107,7 +108,10 @@ def check(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Bring the content from ``version`` to the present one; all of it or nothing."""
+    """Bring the content from ``version`` to the present one; all of it or nothing.
+
+    What came of it is read before it is kept: raises :exc:`~scheduler.store.rows.Unreadable`.
+    """
     if version == VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -118,6 +122,7 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
                     connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
+        rows.read(connection)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
