@@ -207,7 +207,7 @@ def connection() -> Iterator[sqlite3.Connection]:
     found = sqlite3.connect(":memory:", isolation_level=None)
     found.row_factory = sqlite3.Row
     schema.migrate(found, 0)
-    records = [BEGAN, accepted(1), accepted(2), settled(2), accepted(3)]
+    records: list[Record] = [BEGAN, accepted(1), accepted(2), settled(2), accepted(3)]
     rows.write(found, records, audio_at_rest=True)
     yield found
     found.close()
@@ -238,6 +238,7 @@ def test_the_bounds_of_peers_are_not_those_of_the_journal(connection: sqlite3.Co
     """What was accepted under other bounds than today's is still owed."""
     languages = "x" * 100
     said = attrs.evolve(accepted(4).utterance, src_lang=languages, sample_rate=10**9)
-    rows.write(connection, [attrs.evolve(accepted(4), utterance=said)], audio_at_rest=True)
+    records: list[Record] = [attrs.evolve(accepted(4), utterance=said)]
+    rows.write(connection, records, audio_at_rest=True)
     (remembered,) = rows.read(connection)
     assert remembered.jobs[-1].accepted.utterance == said

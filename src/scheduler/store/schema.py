@@ -80,13 +80,16 @@ VERSION = len(STEPS)
 def check(connection: sqlite3.Connection, path: Path) -> int:
     """The version of the file's content; 0 for a new one. Reads only.
 
-    Raises :class:`~scheduler.store.journal.JournalError` if it is not to be touched.
+    Raises :class:`~scheduler.store.journal.JournalError` if it is not to be touched, and
+    :exc:`sqlite3.OperationalError` if the system does not let it be read at all.
     """
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError:
+        raise
     except sqlite3.DatabaseError as error:
         text = f"{path} is no journal, or a damaged one ({error}); it was left untouched"
         raise JournalError(f"{text}. Move it away, or name another file with --journal") from None
