@@ -9,6 +9,7 @@ import attrs
 import pytest
 import trio
 from journal_support import BEGAN, SPEECH, Events, accepted, keep, kept, settled
+from process_support import PATIENCE_S
 
 from scheduler.config import Config
 from scheduler.core.records import JobAccepted
@@ -229,8 +230,9 @@ async def test_a_file_gets_shorter_while_it_is_used(path: Path) -> None:
             await trio.lowlevel.checkpoint()
         assert sum(map(len, content(path).values())) > 20_000_000
         journal.append([settled(1)])
-        while sum(map(len, content(path).values())) > 5_000_000:
-            await trio.lowlevel.checkpoint()
+        with trio.fail_after(PATIENCE_S):
+            while sum(map(len, content(path).values())) > 5_000_000:
+                await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
 
 
