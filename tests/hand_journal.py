@@ -56,10 +56,10 @@ class HandJournal:
         assert self._events is not None
         self._events.committed()
 
-    def fail(self) -> None:
-        """Say that nothing can be written."""
+    def fail(self, why: str = "no room") -> None:
+        """Say that nothing can be written, and why."""
         assert self._events is not None
-        self._events.failed(acceptances(self.pending))
+        self._events.failed(why, acceptances(self.pending))
 
     def mend(self) -> None:
         """Say that everything can be written again, and keep it."""

@@ -44,17 +44,22 @@ def settled(number: int) -> JobSettled:
 
 @attrs.define
 class Events:
-    """What a journal told, in order."""
+    """What a journal told, in order, and why something failed."""
 
     told: list[str | tuple[str, ...]] = attrs.Factory(list)
+    reasons: set[str] = attrs.Factory(set)
 
     @property
     def listeners(self) -> JournalEvents:
         return JournalEvents(
             committed=lambda: self.told.append("committed"),
-            failed=self.told.append,
+            failed=self._failed,
             mended=lambda: self.told.append("mended"),
         )
+
+    def _failed(self, why: str, job_ids: tuple[str, ...]) -> None:
+        self.reasons.add(why)
+        self.told.append(job_ids)
 
 
 async def keep(journal: SqliteJournal, *records: Record) -> None:

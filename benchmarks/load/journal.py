@@ -100,7 +100,7 @@ async def measure(
     await journal.recover()
     bench = Bench(journal, audio_chars)
     events = JournalEvents(
-        committed=bench.committed, failed=lambda _: sys.exit("failed"), mended=lambda: None
+        committed=bench.committed, failed=lambda why, _: sys.exit(why), mended=lambda: None
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(journal.run, events)

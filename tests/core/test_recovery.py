@@ -291,7 +291,7 @@ def test_what_cannot_be_kept_is_refused(book: Restarts) -> None:
     connection, _ = book.join_node()
     book.say(client, utterance(ack.session_id, 0))
     job_id = book.last(connection, node.JobAssign).job_id
-    effects = book.apply(JournalFailed((job_id,)))
+    effects = book.apply(JournalFailed("no room", (job_id,)))
 
     assert Withdraw(client, job_id) in effects
     assert book.last(connection, node.JobCancel).job_id == job_id

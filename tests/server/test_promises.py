@@ -1,6 +1,7 @@
 """Nothing is promised before it is remembered: the whole server with a journal driven by hand."""
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -38,6 +39,13 @@ class Server:
     async def peer(self, path: str) -> RawPeer:
         stream = await self.network.connect(AT_ONCE, path, listener="door")
         return await RawPeer.upgrade(stream, path)
+
+    async def ready(self) -> tuple[int, Any]:
+        stream = await self.network.connect(AT_ONCE, "http", listener="door")
+        await stream.send_all(b"GET /ready HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        head, _, body = (await RawPeer(stream).hear_end()).partition(b"\r\n\r\n")
+        await stream.aclose()
+        return int(head.split()[1]), json.loads(body)
 
     async def session(self, resume: dict[str, Any] | None = None) -> RawPeer:
         peer = await self.peer("/ws/session")
@@ -89,6 +97,11 @@ def result(assignment: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def about(kind: str, assignment: dict[str, Any]) -> dict[str, Any]:
+    names = ("job_id", "attempt_id", "session_id", "trace_id")
+    return {"type": kind, "node_id": "node-a", **{name: assignment[name] for name in names}}
+
+
 async def waits_for(journal: HandJournal, peer: RawPeer, kind: str) -> dict[str, Any]:
     """The message of this kind, and that it did not come before the journal had kept it."""
     await wait_all_tasks_blocked()
@@ -99,7 +112,7 @@ async def waits_for(journal: HandJournal, peer: RawPeer, kind: str) -> dict[str,
 
 async def _arrived(peer: RawPeer) -> bytes:
     """Everything that has come so far; it stays to be heard."""
-    with trio.move_on_after(0):
+    with trio.move_on_after(1 / 64):  # of a virtual clock: until nothing more can come
         while data := await peer.stream.receive_some():
             peer.unread += data
     return peer.unread
@@ -128,6 +141,84 @@ async def test_every_promise_waits_for_its_commit(
         assert receipt["status"] == "stored"
         outcome = await client.hear_message("translation_result")
         assert outcome["seq"] == 1
+
+
+async def test_a_failure_and_a_goodbye_wait_for_their_commit(
+    journal: HandJournal, autojump_clock: trio.abc.Clock
+) -> None:
+    """An outcome without content, and the receipt of a close, promise as much as others do."""
+    async with served(journal, pending_timeout=1.0) as server:
+        client = await server.session()
+        welcome = await waits_for(journal, client, "session_init_ack")
+        await client.say(utterance(welcome["session_id"], 0))
+        await waits_for(journal, client, "utterance_accepted")
+        await trio.sleep(2)
+        outcome = await waits_for(journal, client, "missing_result")
+        assert outcome["seq"] == 1
+        close = {"type": "session_close", "session_id": welcome["session_id"], "reason": "done"}
+        await client.say(close)
+        await waits_for(journal, client, "session_close_ack")
+
+
+async def test_a_result_that_came_late_waits_for_its_own_commit(
+    journal: HandJournal, autojump_clock: trio.abc.Clock
+) -> None:
+    """What takes the place of a timeout that waits leaves after its own commit, not after that."""
+    async with served(journal, dispatched_timeout=8.0) as server:
+        node = await server.node()
+        client = await server.session()
+        welcome = await waits_for(journal, client, "session_init_ack")
+        await client.say(utterance(welcome["session_id"], 0))
+        await waits_for(journal, client, "utterance_accepted")
+        assignment = await node.hear_message("job_assign")
+        for _ in range(17):  # a node that is silent for so long is given up
+            await node.say(about("job_ack", assignment))
+            await trio.sleep(0.5)
+        of_the_timeout = len(journal.pending)
+        await node.say(result(assignment))
+        await wait_all_tasks_blocked()
+        assert len(journal.pending) > of_the_timeout
+        journal.commit(of_the_timeout)
+        await wait_all_tasks_blocked()
+        assert b"_result" not in await _arrived(client)
+        await waits_for(journal, client, "translation_result")
+
+
+async def test_it_is_not_ready_while_nothing_can_be_kept(
+    journal: HandJournal, autojump_clock: trio.abc.Clock
+) -> None:
+    """No new clients are to be sent as long as they would be refused, and it is said why."""
+    async with served(journal) as server:
+        await wait_all_tasks_blocked()
+        assert await server.ready() == (200, {"status": "ready"})
+        for why in ("no room", "no rights"):
+            journal.fail(why)
+            refused = {"status": "journal_failed", "reason": why}
+            assert await server.ready() == (503, refused)
+        journal.mend()
+        assert await server.ready() == (200, {"status": "ready"})
+
+
+@pytest.mark.parametrize("receipts", [True, False])
+async def test_a_drain_waits_for_what_nobody_keeps(
+    journal: HandJournal, autojump_clock: trio.abc.Clock, receipts: bool
+) -> None:
+    """Jobs that wait hold up no drain if the journal has them; those of a client that cannot
+    come back are in no journal, and get their outcome before it ends."""
+    async with served(journal, pending_timeout=8.0) as server:
+        client = await server.peer("/ws/session")
+        await client.say({**HELLO, "receipts": receipts})
+        await wait_all_tasks_blocked()
+        journal.commit()
+        welcome = await client.hear_message("session_init_ack")
+        await client.say(utterance(welcome["session_id"], 0))
+        await wait_all_tasks_blocked()
+        journal.commit()
+        server.shutdown.request()
+        if not receipts:
+            assert (await client.hear_message("missing_result"))["reason"] == "no_available_node"
+        assert await client.hear_close() == 1001
+        assert trio.current_time() == (0 if receipts else 8)
 
 
 async def test_work_does_not_wait_for_the_disk(

@@ -97,7 +97,7 @@ class SlowJournal:
             await self._take_time(batch)
             if any(at <= trio.current_time() < at + s for at, s in self._plan.full):
                 failing = True
-                events.failed(acceptances(self._pending))
+                events.failed("no room", acceptances(self._pending))
                 continue
             self._keep(batch)
             if failing:

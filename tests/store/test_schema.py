@@ -72,6 +72,19 @@ def test_a_step_that_fails_changes_nothing(
     assert schema.check(connection, Path("x")) == 1
 
 
+def test_what_cannot_be_read_afterwards_is_not_brought_up_to_date(
+    connection: sqlite3.Connection,
+) -> None:
+    """An older journal with a row that makes no sense stays as it is."""
+    first_version(connection)
+    connection.execute("UPDATE jobs SET utterance = '{}' WHERE job_id = 'job-2'")
+    before = list(connection.iterdump())
+    with pytest.raises(rows.Unreadable, match="job 'job-2'"):
+        schema.migrate(connection, 1)
+
+    assert list(connection.iterdump()) == before
+
+
 def test_a_new_file_gets_the_present_version(connection: sqlite3.Connection) -> None:
     """An empty file becomes a journal of the present version, known as one of ours."""
     assert schema.check(connection, Path("x")) == 0

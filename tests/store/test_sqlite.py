@@ -1,21 +1,25 @@
 """The file of the SQLite journal: who may have it, what is refused, and what a full disk does."""
 
+import contextlib
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 from journal_support import BEGAN, SPEECH, Events, accepted, keep, kept, settled
+from process_support import PATIENCE_S
 
 from scheduler.config import Config
+from scheduler.core.records import JobAccepted
 from scheduler.store.journal import JournalError
 from scheduler.store.sqlite import open_sqlite
 
 
 def content(path: Path) -> dict[str, bytes]:
     """The bytes of the journal's file, and of those that SQLite puts beside it."""
-    found = path.parent.glob(f"{path.name}*")
-    return {p.name: p.read_bytes() for p in found if not p.name.endswith(".lock")}
+    return {p.name: p.read_bytes() for p in path.parent.glob(f"{path.name}*")}
 
 
 @pytest.fixture
@@ -100,19 +104,6 @@ def test_a_database_of_another_program_is_refused(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """A path below a file is refused in a sentence."""
-    (tmp_path / "file").write_text("")
-    with pytest.raises(JournalError, match="cannot make the journal"):
-        open_sqlite(tmp_path / "file" / "journal.sqlite3", Config())
-
-
-async def test_only_its_owner_may_read_it(path: Path) -> None:
-    """The file holds speech and tokens: nobody else may read it."""
-    await keep(open_sqlite(path, Config()), BEGAN)
-    assert path.stat().st_mode & 0o077 == 0
-
-
 async def test_audio_goes_with_the_outcome(path: Path) -> None:
     """Once a job is settled its audio is in the file no more."""
     await keep(open_sqlite(path, Config()), BEGAN, accepted(1))
@@ -186,3 +177,105 @@ async def test_a_disk_that_hangs_is_told(path: Path) -> None:
         assert () in events.told
         assert "mended" in events.told
         nursery.cancel_scope.cancel()
+
+
+async def test_a_row_that_cannot_be_read_refuses_the_file(path: Path) -> None:
+    """Which row it is gets said, and the file and all beside it are left untouched."""
+    await keep(open_sqlite(path, Config()), BEGAN, accepted(1), accepted(2))
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE jobs SET utterance = '{}' WHERE job_id = 'job-2'")
+        connection.commit()
+    before = path.read_bytes()
+    for _ in range(2):
+        with pytest.raises(JournalError, match=r"job 'job-2': \$\.type.*left untouched"):
+            open_sqlite(path, Config())
+    assert path.read_bytes() == before
+
+
+async def grown(path: Path, audio_chars: int) -> int:
+    """The size of a journal that another scheduler left, full of speech and then done with it."""
+    await keep(open_sqlite(path, Config()), BEGAN, accepted(1, audio="A" * audio_chars))
+    size = path.stat().st_size
+    assert size > audio_chars
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DELETE FROM audio")
+        connection.commit()
+    assert path.stat().st_size == size
+    return size
+
+
+async def test_a_file_gets_shorter_when_it_is_opened(path: Path) -> None:
+    """Room that an earlier process left free is given back at the next start."""
+    size = await grown(path, 1_000_000)
+    journal = open_sqlite(path, Config())
+    assert free_pages(path) == 0
+    await keep(journal)
+    assert path.stat().st_size < size / 10
+
+
+async def test_a_file_gets_shorter_when_it_is_closed(path: Path) -> None:
+    """What expired in the life of a scheduler takes no room after it."""
+    journal = open_sqlite(path, Config())
+    await keep(journal, BEGAN, accepted(1, audio="A" * 1_000_000), settled(1))
+    assert path.stat().st_size < 100_000
+
+
+async def test_a_file_gets_shorter_while_it_is_used(path: Path) -> None:
+    """As soon as there is nothing to commit, a file that was large is made small again."""
+    journal = open_sqlite(path, Config())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(journal.run, Events().listeners)
+        journal.append([BEGAN, accepted(1, audio="A" * 20_000_000)])
+        while journal.committed < 2:
+            await trio.lowlevel.checkpoint()
+        assert sum(map(len, content(path).values())) > 20_000_000
+        journal.append([settled(1)])
+        with trio.fail_after(PATIENCE_S):
+            while sum(map(len, content(path).values())) > 5_000_000:
+                await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+
+
+def free_pages(path: Path) -> int:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+
+
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [
+        (lambda job: attrs.evolve(job, order=2**63), "OverflowError"),
+        (lambda job: attrs.evolve(job, trace_id="\ud800"), "UnicodeEncodeError"),
+    ],
+)
+async def test_no_error_of_the_thread_ends_anything(
+    path: Path, trouble: Callable[[JobAccepted], JobAccepted], why: str
+) -> None:
+    """What cannot be written, for whatever reason, is a commit that failed: told as that, with
+    what it would have accepted, kept waiting, and nothing of its batch is in the file."""
+    journal = open_sqlite(path, Config(journal_retry_interval=1 / 64))
+    events = Events()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(journal.run, events.listeners)
+        journal.append([BEGAN])
+        while journal.committed < 1:
+            await trio.lowlevel.checkpoint()
+        journal.append([accepted(1), trouble(accepted(2))])
+        while events.told.count(("job-1", "job-2")) < 2:  # it is tried again, too
+            await trio.lowlevel.checkpoint()
+        assert journal.committed == 1
+        assert events.reasons == {why}
+        nursery.cancel_scope.cancel()
+    assert await kept(path) == ()
+
+
+async def test_an_end_without_room_is_an_end(path: Path) -> None:
+    """What cannot be kept at the very end is told to nobody: there is nobody left to be told."""
+    journal = open_sqlite(path, Config(journal_retry_interval=1 / 64))
+    events = Events()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(journal.run, events.listeners)
+        journal.append([BEGAN, attrs.evolve(accepted(1), order=2**63)])
+        nursery.cancel_scope.cancel()
+    assert events.told == []
+    await keep(open_sqlite(path, Config()), BEGAN)

@@ -66,7 +66,7 @@ def _refusal(step: Step, session: Session, said: wire.Utterance) -> tuple[Code, 
         return Code.INVALID_MESSAGE, text
     if state.draining:
         return Code.DRAINING, "the scheduler is draining; connect again in a moment"
-    if state.journal_failed:
+    if state.journal_failed is not None:
         return Code.OVERLOADED, "utterances cannot be kept now; try again in a moment"
     if len(said.audio) > config.audio_chars_max:
         text = f"the audio has {len(said.audio)} characters, at most {config.audio_chars_max} fit"

@@ -102,6 +102,12 @@ class Engine:
         return sum(len(node.running) for node in self._state.nodes.values())
 
     @property
+    def unkept(self) -> int:
+        """How many unfinished jobs no journal knows, since their sessions cannot come back."""
+        sessions = self._state.sessions.values()
+        return sum(job.live for s in sessions if not s.receipts for job in s.order)
+
+    @property
     def owed(self) -> int:
         """How many outcomes the connected sessions have not acknowledged, or not yet read."""
         sessions = self._state.sessions.values()
@@ -175,10 +181,10 @@ def _expired(step: Step, timer: Timer) -> None:
 
 def _journal(step: Step, event: JournalFailed | JournalMended) -> None:
     """Nothing new is accepted while it could not be kept."""
-    failed = isinstance(event, JournalFailed)
-    if failed != step.state.journal_failed:
-        step.state.journal_failed = failed
-        step.note("journal_failed" if failed else "journal_mended")
+    why = event.why if isinstance(event, JournalFailed) else None
+    if (why is None) != (step.state.journal_failed is None):
+        step.note("journal_mended" if why is None else "journal_failed")
+    step.state.journal_failed = why
     if isinstance(event, JournalFailed):
         for job_id in event.job_ids:
             if (job := step.state.jobs.get(job_id)) is not None:

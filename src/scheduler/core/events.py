@@ -134,8 +134,9 @@ class Recovered:
 
 @attrs.frozen
 class JournalFailed:
-    """The journal cannot keep anything now. ``job_ids`` were accepted, but never promised."""
+    """The journal cannot keep anything now, and why. ``job_ids`` were never promised."""
 
+    why: str
     job_ids: tuple[str, ...]
 
 

@@ -36,7 +36,7 @@ def join(step: Step, event: SessionJoined) -> None:
 def _begin(step: Step, event: SessionJoined) -> None:
     state, hello = step.state, event.hello
     full = len(state.sessions) >= step.config.sessions_max
-    if full or state.draining or state.journal_failed:
+    if full or state.draining or state.journal_failed is not None:
         code = Code.DRAINING if state.draining else Code.OVERLOADED
         step.refuse(event.connection, code, "no new sessions are taken now")
         step.end(event.connection, Close.TRY_LATER)

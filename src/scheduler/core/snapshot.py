@@ -35,6 +35,11 @@ class Snapshot:
         return self._state.draining
 
     @property
+    def journal_failed(self) -> str | None:
+        """Why nothing can be kept at present; None as long as it can."""
+        return self._state.journal_failed
+
+    @property
     def now_ms(self) -> int:
         """The instant that is shown."""
         return int((self._state.epoch + self._now) * 1000)

@@ -57,7 +57,7 @@ class State:
 
     ``peers`` says what each live, joined connection is. ``waiting`` holds the pending jobs
     by need, oldest first; an empty queue is removed. ``settled`` lists jobs in the order of
-    their outcomes, for pruning.
+    their outcomes, for pruning. ``journal_failed`` says why nothing can be kept at present.
     """
 
     config: Config
@@ -76,7 +76,7 @@ class State:
     jobs_accepted: int = 0
     nodes_joined: int = 0
     draining: bool = False
-    journal_failed: bool = False
+    journal_failed: str | None = None
 
     @property
     def jobs_waiting(self) -> int:

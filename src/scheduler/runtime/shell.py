@@ -171,7 +171,7 @@ class Shell:
         """What the journal is to tell."""
         return JournalEvents(
             committed=self._committed,
-            failed=lambda job_ids: self.apply(JournalFailed(job_ids)),
+            failed=lambda why, job_ids: self.apply(JournalFailed(why, job_ids)),
             mended=lambda: self.apply(JournalMended()),
         )
 

@@ -28,8 +28,11 @@ def make_app(snapshot: Callable[[], Snapshot], feed: Feed, metrics: Metrics) -> 
         return answer({"status": "ok", "version": __version__})
 
     async def ready(_: Request) -> JSONResponse:
-        if snapshot().draining:
+        now = snapshot()
+        if now.draining:
             return answer({"status": "draining"}, 503)
+        if now.journal_failed is not None:
+            return answer({"status": "journal_failed", "reason": now.journal_failed}, 503)
         return answer({"status": "ready"})
 
     async def stats(_: Request) -> JSONResponse:

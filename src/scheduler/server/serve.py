@@ -105,7 +105,7 @@ def _may_leave(shell: Shell) -> bool:
     """Whether nothing is lost by ending now: the rest is in the journal, or there is none."""
     engine = shell.engine
     if shell.journal.durable:
-        return engine.running == 0
+        return engine.running == 0 and engine.unkept == 0
     return engine.unfinished == 0 and engine.owed == 0
 
 

@@ -23,12 +23,13 @@ class JournalError(SchedulerError):
 class JournalEvents:
     """Whom a journal tells what happens to it. All are plain functions that do not wait.
 
-    ``committed``: more records survive now. ``failed``: nothing can be written at present;
-    told again for records that came since. ``mended``: it works again.
+    ``committed``: more records survive now. ``failed``: nothing can be written at present, why,
+    and the jobs whose acceptance waits; told again for records that came since. ``mended``: it
+    works again.
     """
 
     committed: Callable[[], None]
-    failed: Callable[[tuple[str, ...]], None]
+    failed: Callable[[str, tuple[str, ...]], None]
     mended: Callable[[], None]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import platformdirs
 
 from scheduler.config import Config
+from scheduler.store.claim import unusable
 from scheduler.store.journal import Journal, MemoryJournal
 from scheduler.store.sqlite import open_sqlite
 
@@ -15,10 +16,16 @@ def default_path() -> Path:
 
 
 def journal_path(setting: str) -> Path | None:
-    """The file that ``--journal`` means; None for ``memory``."""
+    """The file that ``--journal`` means; None for ``memory``.
+
+    Raises :class:`~scheduler.store.journal.JournalError` for the home of nobody.
+    """
     if setting == MemoryJournal.name:
         return None
-    return Path(setting).expanduser() if setting else default_path()
+    try:
+        return Path(setting).expanduser() if setting else default_path()
+    except RuntimeError as error:  # there is no such user
+        raise unusable(Path(setting), error) from None
 
 
 def open_journal(config: Config) -> Journal:

@@ -2,15 +2,23 @@
 
 Plain functions on an open connection, run in the journal's thread. Writing the same records
 again changes nothing, so a batch of which nobody knows whether it was kept can be repeated.
+
+What is read was written here: it is held to its types, but not to the bounds that peers are
+held to. They are asked when something is accepted, and may be others in a later version.
+
+One row that cannot be read makes the whole file unreadable (:exc:`Unreadable`). To go on
+without it would break a promise in silence, and nobody could look at it any more.
 """
 
+import contextlib
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import assert_never
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar, assert_never
 
 import attrs
 
+from scheduler.core.job import Cut, OutcomeKind
 from scheduler.core.records import (
     JobAccepted,
     JobAttempted,
@@ -23,8 +31,25 @@ from scheduler.core.records import (
     SessionBegan,
     SessionForgotten,
 )
-from scheduler.wire.codec import decode_from_session, decode_to_session, encode
-from scheduler.wire.session import MissingResult, SessionInit, TranslationResult, Utterance
+from scheduler.wire.codec import decode_own, encode
+from scheduler.wire.session import (
+    TO_SESSION,
+    MissingResult,
+    SessionInit,
+    TranslationResult,
+    Utterance,
+)
+
+M = TypeVar("M")
+OUTCOMES: Mapping[str, type[TranslationResult | MissingResult]] = {
+    tag: kind
+    for tag, kind in TO_SESSION.items()
+    if issubclass(kind, TranslationResult | MissingResult)
+}
+
+
+class Unreadable(Exception):
+    """A row makes no sense; the text names it and says what is wrong, without its content."""
 
 
 def write(
@@ -103,7 +128,10 @@ def _forget_session(connection: sqlite3.Connection, session_id: str) -> None:
 
 
 def read(connection: sqlite3.Connection) -> tuple[RememberedSession, ...]:
-    """Everything that is remembered, in the order in which the sessions began."""
+    """Everything that is remembered, in the order in which the sessions began.
+
+    Raises :exc:`Unreadable` if that cannot be said of each row.
+    """
     attempts: dict[str, list[JobAttempted]] = defaultdict(list)
     for row in connection.execute("SELECT * FROM attempts ORDER BY job_id, number"):
         attempts[row["job_id"]].append(_attempt(row))
@@ -119,22 +147,39 @@ def read(connection: sqlite3.Connection) -> tuple[RememberedSession, ...]:
         if row["received"]:
             received[row["session_id"]].append((row["utterance_index"], row["job_id"]))
         else:
-            jobs[row["session_id"]].append(_job(row, tuple(attempts[row["job_id"]])))
+            with _named("job", row["job_id"]):
+                jobs[row["session_id"]].append(_job(row, tuple(attempts[row["job_id"]])))
     sessions = connection.execute("SELECT * FROM sessions ORDER BY joined_at_ms, session_id")
-    return tuple(
-        RememberedSession(
-            began=_session(row),
+    found = []
+    for row in sessions:
+        with _named("session", row["session_id"]):
+            began = _session(row)
+        remembered = RememberedSession(
+            began=began,
             acked_seq=row["acked_seq"],
             jobs=tuple(jobs[row["session_id"]]),
             received=tuple(received[row["session_id"]]),
         )
-        for row in sessions
-    )
+        found.append(remembered)
+    return tuple(found)
+
+
+@contextlib.contextmanager
+def _named(what: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  # whatever it is, the row is to blame
+        raise Unreadable(f"{what} {name!r}: {str(error) or type(error).__name__}") from None
+
+
+def _said(text: object, table: Mapping[str, type[M]]) -> M:
+    if not isinstance(text, str):
+        raise ValueError("expected the text of a message")
+    return decode_own(text, table)
 
 
 def _session(row: sqlite3.Row) -> SessionBegan:
-    hello = decode_from_session(row["hello"])
-    assert isinstance(hello, SessionInit)
+    hello = _said(row["hello"], {"session_init": SessionInit})
     return SessionBegan(
         session_id=row["session_id"],
         resume_token=row["resume_token"],
@@ -155,15 +200,13 @@ def _attempt(row: sqlite3.Row) -> JobAttempted:
 
 
 def _job(row: sqlite3.Row, attempted: tuple[JobAttempted, ...]) -> RememberedJob:
-    said = decode_from_session(row["utterance"])
-    assert isinstance(said, Utterance)
+    said = _said(row["utterance"], {"utterance": Utterance})
     settled = None
     if row["kind"] is not None:
-        message = decode_to_session(row["message"])
-        assert isinstance(message, TranslationResult | MissingResult)
+        message = _said(row["message"], OUTCOMES)
         settled = JobSettled(
             job_id=row["job_id"],
-            kind=row["kind"],
+            kind=OutcomeKind(row["kind"]).value,
             settled_at_ms=row["settled_at_ms"],
             message=message,
             code=row["code"],
@@ -177,6 +220,6 @@ def _job(row: sqlite3.Row, attempted: tuple[JobAttempted, ...]) -> RememberedJob
         trace_id=row["trace_id"],
         accepted_at_ms=row["accepted_at_ms"],
         utterance=attrs.evolve(said, audio=row["audio"] or ""),
-        cut=row["cut"],
+        cut=None if row["cut"] is None else Cut(row["cut"]).value,
     )
     return RememberedJob(accepted=accepted, attempted=attempted, settled=settled)

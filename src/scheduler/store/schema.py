@@ -8,6 +8,7 @@ refused and left as it is.
 import sqlite3
 from pathlib import Path
 
+from scheduler.store import rows
 from scheduler.store.journal import JournalError
 
 APPLICATION_ID = 0x4C53_4A31
@@ -79,13 +80,16 @@ VERSION = len(STEPS)
 def check(connection: sqlite3.Connection, path: Path) -> int:
     """The version of the file's content; 0 for a new one. Reads only.
 
-    Raises :class:`~scheduler.store.journal.JournalError` if it is not to be touched.
+    Raises :class:`~scheduler.store.journal.JournalError` if it is not to be touched, and
+    :exc:`sqlite3.OperationalError` if the system does not let it be read at all.
     """
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError:
+        raise
     except sqlite3.DatabaseError as error:
         text = f"{path} is no journal, or a damaged one ({error}); it was left untouched"
         raise JournalError(f"{text}. Move it away, or name another file with --journal") from None
@@ -107,7 +111,10 @@ def check(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Bring the content from ``version`` to the present one; all of it or nothing."""
+    """Bring the content from ``version`` to the present one; all of it or nothing.
+
+    What came of it is read before it is kept: raises :exc:`~scheduler.store.rows.Unreadable`.
+    """
     if version == VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -118,6 +125,7 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
                     connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
+        rows.read(connection)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")

@@ -1,11 +1,13 @@
 """What is in a journal's file, in numbers and names: never speech, texts or tokens."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
 import attrs
 
 from scheduler.store import schema
+from scheduler.store.claim import unusable
 from scheduler.store.journal import JournalError
 from scheduler.store.sqlite import connect
 
@@ -39,16 +41,18 @@ def survey(path: Path) -> Survey:
 
     Raises :class:`~scheduler.store.journal.JournalError` if there is none, or it cannot be read.
     """
-    if not path.exists():
-        raise JournalError(f"there is no journal at {path}")
-    connection = connect(path, read_only=True)
     try:
-        version = schema.check(connection, path)
-        return _survey(connection, path, version)
+        path = path.resolve()
+        if not path.exists():
+            raise JournalError(f"there is no journal at {path}")
+        if not path.is_file():  # to open a pipe would wait for somebody who writes into it
+            raise JournalError(f"{path} is no file; name another one with --journal")
+        with contextlib.closing(connect(path, read_only=True)) as connection:
+            return _survey(connection, path, schema.check(connection, path))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise unusable(path, error) from None
     except sqlite3.Error as error:
         raise JournalError(f"{path} cannot be read ({error})") from None
-    finally:
-        connection.close()
 
 
 def _survey(connection: sqlite3.Connection, path: Path, version: int) -> Survey:

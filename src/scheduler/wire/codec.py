@@ -132,6 +132,10 @@ def _literal_hook(kind: Any) -> Hook:
     return structure
 
 
+def _unbounded_hook(kind: Any, converter: Converter) -> Hook:
+    return converter.get_structure_hook(get_args(kind)[0])
+
+
 def _bounded_hook(kind: Any, converter: Converter) -> Hook:
     base, bound = get_args(kind)[:2]
     structure_base = converter.get_structure_hook(base)
@@ -175,10 +179,11 @@ def _made_of(origin: Any) -> Callable[[Any], bool]:
     return lambda kind: get_origin(kind) == origin
 
 
-def _strict_converter() -> Any:
+def _strict_converter(*, bounded: bool) -> Any:
     converter: Any = make_converter(omit_if_default=True)
     converter.register_structure_hook_factory(attrs.has, _record_hook)
-    converter.register_structure_hook_factory(_is_bounded, _bounded_hook)
+    bound_hook = _bounded_hook if bounded else _unbounded_hook
+    converter.register_structure_hook_factory(_is_bounded, bound_hook)
     converter.register_structure_hook_factory(_made_of(Literal), _literal_hook)
     converter.register_structure_hook_factory(_made_of(tuple), _list_hook)
     converter.register_structure_hook_factory(_made_of(dict), _table_hook)
@@ -191,7 +196,8 @@ def _strict_converter() -> Any:
     return converter
 
 
-_converter = _strict_converter()
+_converter = _strict_converter(bounded=True)
+_own_converter = _strict_converter(bounded=False)
 _json = msgspec.json.Decoder()
 _TAGS: dict[type, str] = {
     kind: tag
@@ -212,6 +218,15 @@ def decode(text: str | bytes, table: Mapping[str, type[M]]) -> M:
 
     Raises :class:`~scheduler.errors.ProtocolError` and nothing else, whatever comes.
     """
+    return _decode(text, table, _converter)
+
+
+def decode_own(text: str, table: Mapping[str, type[M]]) -> M:
+    """As :func:`decode`, for what this program wrote down: the bounds are for peers only."""
+    return _decode(text, table, _own_converter)
+
+
+def _decode(text: str | bytes, table: Mapping[str, type[M]], converter: Any) -> M:
     try:
         value = _json.decode(text)
     except RecursionError:
@@ -227,7 +242,7 @@ def decode(text: str | bytes, table: Mapping[str, type[M]]) -> M:
     if kind is None:
         raise ProtocolError("$.type", f"unknown message type {tag[:KEY_SHOWN_CHARS]!r}")
     try:
-        message: M = _converter.structure(value, kind)
+        message: M = converter.structure(value, kind)
     except Exception as error:  # noqa: BLE001  # whatever a converter raises, the peer caused
         raise ProtocolError(*_first_problem(error, "$")) from None
     return message

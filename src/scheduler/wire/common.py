@@ -49,7 +49,8 @@ Language = Annotated[str, Chars(LANGUAGE_CHARS_MAX, 1)]
 Index = Annotated[int, Between(0, 2**53)]
 """A count or a position; 2**53 is the largest whole number every JSON peer can hold."""
 ClientIndex = Annotated[int, Between(0, 2**52)]
-"""An index that a client chooses: whoever counts on from it still has as many to come."""
+"""An index that a client chooses. The scheduler may count on from it, and has as many to come:
+what it counts is an :data:`Index`, and nobody is asked to say it as one of these."""
 AttemptNumber = Annotated[int, Between(1, 2**31)]
 SampleRate = Annotated[int, Between(1, SAMPLE_RATE_MAX_HZ)]
 AudioFormat = Literal["pcm16", "wav", "opus"]
