@@ -16,6 +16,7 @@ from simulation.network import LinkPlan
 from trio.testing import MockClock
 
 from scheduler.errors import Close
+from scheduler.runtime.frames import FRAGMENTS_MAX
 
 Message = dict[str, Any]
 
@@ -141,6 +142,7 @@ async def test_bytes_that_are_no_text_are_refused(autojump_clock: MockClock) -> 
         )
         await peer.raw.send(raw_peer.TEXT, b"\xff\xfe")
         await peer.ended.wait()
+        assert peer.close_code == Close.INVALID_DATA.code
 
 
 async def test_somebody_else_s_names_open_nothing(autojump_clock: MockClock) -> None:
@@ -225,12 +227,25 @@ async def test_a_message_without_end_ends_its_connection(autojump_clock: MockClo
     async with bystanders(message_bytes_max=2_000, audio_chars_max=1_000) as here:
         peer = await here.raw()
         await peer.send(raw_peer.TEXT, b"{", final=False)
-        with contextlib.suppress(trio.BrokenResourceError):
-            for _ in range(1_000):
-                await peer.stream.send_all(frame(raw_peer.CONTINUATION, final=False) * 200)
-                await trio.testing.wait_all_tasks_blocked()
-        assert await peer.hear_close() is None
+        await peer.stream.send_all(frame(raw_peer.CONTINUATION, final=False) * FRAGMENTS_MAX)
+        assert await peer.hear_close() == Close.TOO_LARGE.code
+        await trio.testing.wait_all_tasks_blocked()
         assert here.shell.connections == 2
+
+
+async def test_what_breaks_the_protocol_is_explained(autojump_clock: MockClock) -> None:
+    """Whoever breaks it hears the code of RFC 6455, and the story of its job tells the same."""
+    async with bystanders() as here:
+        peer = await here.session()
+        await peer.submit(0, src_lang="xx")
+        job_id = (await peer.hear("utterance_accepted"))["job_id"]
+        await peer.raw.send(raw_peer.TEXT, b"\xff")
+        await peer.ended.wait()
+        assert peer.close_code == Close.INVALID_DATA.code
+        await trio.testing.wait_all_tasks_blocked()
+        story = (await here.get(f"/api/v1/jobs/{job_id}"))[1]["story"]
+        (line,) = [line for line in story if line["what"] == "disconnected"]
+        assert (line["close_code"], line["why"]) == (1007, Close.INVALID_DATA.text)
 
 
 @pytest.mark.parametrize(
