@@ -258,7 +258,7 @@ def _failed(step: Step, node: Node, job: Job, error: JobError | None) -> None:
         retryable = error.retryable
     if retryable:  # what any node would refuse is no fault of this one
         quarantine.setback(step, node, code)
-    if retryable and (node.receipts or step.state.fleet.can(job.need, besides=node)):
+    if retryable and (node.receipts or step.state.fleet.can(job)):
         dispatch.lose(step, job, "failed", code=code, hint=hint)
     else:
         dispatch.finish(
