@@ -149,6 +149,12 @@ class Step:
         self.state.peers.pop(connection, None)
         self.effects.append(End(connection, close))
 
+    def give_up(self, connection: Generation, close: Close) -> None:
+        """Close a connection whose peer is still the one we know: until it has ended, what the
+        peer says counts, and its end is told as that of any connection.
+        """
+        self.effects.append(End(connection, close))
+
     def replace_connection(self, connection: Generation) -> None:
         """A newer connection of the same peer takes over; nothing more is said on the old one."""
         self.state.peers.pop(connection, None)
