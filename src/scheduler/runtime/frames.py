@@ -15,8 +15,8 @@ from scheduler.errors import Close
 
 FRAGMENTS_MAX: Final = 4096
 """Fragments of one message: the largest allowed one in pieces of 4 KiB."""
-FRAMES_AT_ONCE: Final = 512
-"""Reading these takes the library some milliseconds."""
+FRAMES_AT_ONCE: Final = 64
+"""Ten peers that flood us with tiny frames then cost the others milliseconds each, not seconds."""
 CONTROL_BIT: Final = 0x8
 BREACHES: Final = {close.code: close for close in (Close.PROTOCOL_ERROR, Close.INVALID_DATA)}
 """What the library finds wrong with frames, by the code that it gives to it."""
