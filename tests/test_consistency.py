@@ -69,6 +69,11 @@ def refused(**settings: Any) -> list[str]:
             r"node_dead_timeout \+ node_receipt_timeout \(10\) must be less than half of disp",
         ),
         (
+            {"allowed_origins": "https://a.example, http://[::1]:5010,"},
+            {"allowed_origins": "https://a.example/page"},
+            "allowed_origins must be like https://host or http://host:port, not 'https://a.exa",
+        ),
+        (
             {"log_level": "debug"},
             {"log_level": "loud"},
             "log_level must be debug, info, warning or error, not 'loud'",

@@ -228,6 +228,38 @@ def node_failed() -> Explained:
 
 
 @trouble
+def failed_by_all() -> Explained:
+    stage = Stage()
+    machines = [stage.join_node(receipts=None, slots=None) for _ in range(2)]
+    stage.submit()
+    for code, (machine, node_id) in zip(
+        ("MODEL_NOT_AVAILABLE", "PROCESSING_ERROR"), machines, strict=True
+    ):
+        stage.advance(0.5)
+        job = stage.last(machine, node.JobAssign)
+        stage.say(machine, result(job, node_id, error=code))
+    stage.write(heard_at=1)
+    stage.acknowledge()
+    return stage.explained()
+
+
+@trouble
+def failed_and_waited() -> Explained:
+    stage = Stage()
+    busy, _ = stage.join_node(slots=0)
+    machine, node_id = stage.join_node(receipts=None, slots=None)
+    stage.submit()
+    stage.advance(0.5)
+    job = stage.last(machine, node.JobAssign)
+    stage.say(machine, result(job, node_id, error="PROCESSING_ERROR"))
+    stage.leave(busy)
+    stage.advance(10)
+    stage.write(heard_at=10)
+    stage.acknowledge()
+    return stage.explained()
+
+
+@trouble
 def failed_over() -> Explained:
     stage = Stage()
     first, first_id = stage.join_node()

@@ -59,6 +59,10 @@ class Config:
     # -- the door -------------------------------------------------------------
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(5010, "Port to listen on; 0 lets the system choose one.")
+    allowed_origins: str = _setting(
+        "", "Web sites whose pages may open a WebSocket here (https://HOST[:PORT], separated by "
+        "commas); empty for any. Programs that send no Origin are not asked.",
+    )  # fmt: skip
     journal: str = _setting(
         "", "Where accepted work is kept: a file, or 'memory' for no longer than this run. "
         "Without it: a file under the user's state directory.",

@@ -5,6 +5,7 @@ for a timer that can never fire. Each function gives the problems of one kind of
 """
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,9 @@ import attrs
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("console", "json")
 JOURNAL_SYNCS = ("normal", "full")
+ORIGIN = re.compile(
+    r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?"
+)
 OUTCOME_BYTES = 512
 """What an outcome takes besides its contents, even one whose contents were given up."""
 MAY_BE_ZERO = frozenset({"port", "dispatched_timeout_per_audio"})
@@ -41,6 +45,7 @@ def inconsistencies(config: Any) -> list[str]:
     return [
         *_not_positive(config),
         *_words(config),
+        *_origins(config),
         *_less(config),
         *_sizes(config),
         *_failover(config),
@@ -75,6 +80,13 @@ def _words(config: Any) -> Problems:
         value = getattr(config, name, words[0])
         if value not in words:
             yield f"{name} must be {', '.join(words[:-1])} or {words[-1]}, not {value!r}"
+
+
+def _origins(config: Any) -> Problems:
+    """What a browser could never send as an Origin would lock everybody out."""
+    for origin in filter(None, config.allowed_origins.split(",")):
+        if not ORIGIN.fullmatch(origin.strip()):
+            yield f"allowed_origins must be like https://host or http://host:port, not {origin!r}"
 
 
 def _less(config: Any) -> Problems:

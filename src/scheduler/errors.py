@@ -129,6 +129,8 @@ class Close(enum.Enum):
 
     NORMAL = (1000, "normal")
     GOING_AWAY = (1001, "the server is going away")
+    PROTOCOL_ERROR = (1002, "what came breaks the WebSocket protocol")
+    INVALID_DATA = (1007, "a text message that is not UTF-8")
     POLICY = (1008, "not allowed")
     TOO_LARGE = (1009, "message too large")
     INTERNAL_ERROR = (1011, "a fault of the scheduler's own")

@@ -4,6 +4,7 @@ A job's *place* is its number among the accepted jobs of its session. It must co
 outcome with that ``seq``; so the ledger knows every ``seq`` beforehand and believes none.
 """
 
+import math
 from collections.abc import Iterable
 
 import attrs
@@ -92,7 +93,10 @@ class Person:
 
 @attrs.define(eq=False)
 class Machine:
-    """A node on one connection. ``held`` are the current attempts by job id."""
+    """A node on one connection. ``held`` are the current attempts by job id.
+
+    ``left_at`` is when the connection ended: what is held against the node outlives it.
+    """
 
     node_id: str
     connection: Generation
@@ -104,6 +108,7 @@ class Machine:
     suspect: bool = False
     quarantined: bool = False
     on_probation: bool = False
+    left_at: float = math.inf
     held: dict[str, int] = attrs.Factory(dict)
     canary: str | None = None
 

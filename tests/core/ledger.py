@@ -37,7 +37,7 @@ from scheduler.core.events import (
     Writing,
     Written,
 )
-from scheduler.core.quarantine import CANARY_SESSION
+from scheduler.core.quarantine import AWAY_SECONDS, CANARY_SESSION
 from scheduler.core.records import JobAccepted, JobSettled
 from scheduler.errors import Close
 from scheduler.wire import node, session
@@ -59,6 +59,7 @@ class Ledger:
         self.config = config
         self.persons: dict[str, Person] = {}
         self.machines: dict[str, Machine] = {}
+        self.away: dict[str, Machine] = {}
         self.tasks: dict[str, Task] = {}
         self.at: dict[Generation, Person | Machine] = {}
         self.ended: dict[Generation, Close] = {}
@@ -119,7 +120,7 @@ class Ledger:
             task.accepted_at = whole_ms(task.accepted_at)
             task.overall = None if task.overall is None else whole_ms(task.overall)
             task.waiting_since = min(now, task.accepted_at) if task.overall is None else now
-        for kept in (self.at, self.ended, self.timers, self.machines):
+        for kept in (self.at, self.ended, self.timers, self.machines, self.away):
             kept.clear()
         self.draining = False
 
@@ -241,7 +242,8 @@ class Ledger:
             case Left(connection):
                 gone = self.at.pop(connection)
                 if isinstance(gone, Machine):
-                    del self.machines[gone.node_id]
+                    gone.left_at = self.now
+                    self.away[gone.node_id] = self.machines.pop(gone.node_id)
                 else:
                     gone.connection, gone.left_at = None, self.now
             case Silent(connection) | Heard(connection):
@@ -362,6 +364,9 @@ class Ledger:
             ready=all(c.ready for c in hello.capability_by_type),
             draining=self.draining,
         )
+        before = self.away.pop(ack.node_id, self.predecessor)
+        if before is not None and self.now - before.left_at < AWAY_SECONDS:
+            machine.quarantined, machine.on_probation = before.quarantined, before.on_probation
         self.machines[ack.node_id] = self.at[connection] = machine
 
     # -- what sessions are told ------------------------------------------------------------------

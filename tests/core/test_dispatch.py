@@ -202,7 +202,73 @@ def test_a_base_node_is_never_asked_twice_for_the_same_job() -> None:
 
     assert book.all(back, node.JobAssign) == []
     book.advance(10)
-    assert [o.reason for o in book.outcomes(person)] == ["no_available_node"]
+    (outcome,) = book.outcomes(person)
+    assert (outcome.reason, outcome.code) == ("node_failed", "NODE_UNAVAILABLE")
+    assert f"attempt 1 was lost: {node_id} disconnected" in (outcome.hint or "")
+
+
+def test_when_all_nodes_of_the_base_have_failed_it_the_last_error_is_told() -> None:
+    """Nobody is waited for who would refuse the job: it ends with what the last node said."""
+    book = Playbook()
+    person, ack = book.join_session()
+    machines = [book.join_node(receipts=None, slots=None) for _ in range(2)]
+    book.say(person, utterance(ack.session_id))
+    for code, (machine, node_id) in zip(
+        ("MODEL_NOT_AVAILABLE", "PROCESSING_ERROR"), machines, strict=True
+    ):
+        assert book.outcomes(person) == []
+        job = book.last(machine, node.JobAssign)
+        book.say(machine, result(job, node_id, error=code))
+
+    (outcome,) = book.outcomes(person)
+    assert book.now == 0
+    assert (outcome.reason, outcome.code) == ("node_failed", "PROCESSING_ERROR")
+    assert outcome.hint == f"{machines[1][1]}: it broke"
+    view = book.engine.snapshot(book.now).job("job-1")
+    assert view is not None
+    assert [a["code"] for a in view["attempts"]] == ["MODEL_NOT_AVAILABLE", "PROCESSING_ERROR"]
+
+
+def test_a_job_that_waited_for_another_node_in_vain_ends_with_its_failure() -> None:
+    """A node that could have taken it is gone: what is left to tell is what the first one said."""
+    book = Playbook()
+    person, ack = book.join_session()
+    busy, _ = book.join_node(slots=0)
+    machine, node_id = book.join_node(receipts=None, slots=None)
+    book.say(person, utterance(ack.session_id))
+    job = book.last(machine, node.JobAssign)
+    book.say(machine, result(job, node_id, error="PROCESSING_ERROR"))
+    assert book.outcomes(person) == []
+    book.leave(busy)
+    book.advance(10)
+
+    (outcome,) = book.outcomes(person)
+    assert (outcome.reason, outcome.code) == ("node_failed", "PROCESSING_ERROR")
+    assert outcome.hint == (
+        "no node took the job within 10 s: every node that can do en→es has already failed this "
+        f"job; attempt 1 was lost: {node_id}: it broke [PROCESSING_ERROR]"
+    )
+
+
+def test_an_end_by_another_cause_tells_the_failure_before_it() -> None:
+    """No node and no time left are the cause; what an attempt had said stands behind them."""
+    for ends, reason in (("drains", "no_available_node"), ("is slow", "job_timeout")):
+        book = Playbook()
+        person, ack = book.join_session()
+        first, first_id = book.join_node()
+        book.say(person, utterance(ack.session_id))
+        job = book.last(first, node.JobAssign)
+        if ends == "drains":
+            book.drain()
+        else:
+            book.join_node(receipts=None)
+        book.say(first, result(job, first_id, error="NODE_OVERLOADED", retryable=True))
+        book.advance(30)
+
+        (outcome,) = book.outcomes(person)
+        assert outcome.reason == reason
+        said = f"attempt 1 was lost: {first_id}: it broke [NODE_OVERLOADED]"
+        assert (outcome.hint or "").endswith(said)
 
 
 def test_waiting_jobs_start_in_the_order_of_acceptance() -> None:

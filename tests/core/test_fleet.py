@@ -103,13 +103,13 @@ def test_the_index_chooses_what_a_look_at_every_node_would(
     assert world.fleet.select(wish, affine) is best
     reasons = Counter(reason for node in nodes if (reason := feasible(wish, node)) is not None)
     assert world.fleet.rejections(wish) == reasons
-    for node in nodes:
-        others = any(
-            unable(wish.need, other.abilities) is None and not other.draining
-            for other in nodes
-            if other is not node
-        )
-        assert world.fleet.can(wish.need, besides=node) == others
+    tried = {attempt.node_id for attempt in wish.attempts}
+    assert world.fleet.can(wish) == any(
+        unable(wish.need, node.abilities) is None
+        and not node.draining
+        and (node.receipts or node.node_id not in tried)
+        for node in nodes
+    )
     world.fleet.check(world.nodes)
 
 

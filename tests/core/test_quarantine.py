@@ -2,10 +2,14 @@
 
 import base64
 
-from messages import job_ack, result, utterance
+import pytest
+from messages import job_ack, register, result, utterance
 from playbook import Playbook
 
-from scheduler.core.quarantine import CANARY_SESSION
+from scheduler.core import quarantine
+from scheduler.core.node import new_node
+from scheduler.core.quarantine import AWAY_MAX, AWAY_SECONDS, CANARY_SESSION
+from scheduler.core.state import Step
 from scheduler.wire import node, session
 
 
@@ -229,14 +233,104 @@ def test_a_failure_on_probation_leads_back_into_quarantine() -> None:
 
 
 def test_a_quarantined_node_that_leaves_leaves_no_timer() -> None:
-    """The end of a connection, or a new one of the same node, ends the wait for its canary."""
+    """The end of a connection ends the wait for its canary; a new one of the node begins anew."""
     book = Playbook()
     machine, node_id = quarantined(book)
     again, _ = book.join_node(node_id=node_id)
-    assert not [timer for timer in book.timers if timer.kind == "canary"]
+    assert [timer.key for timer in book.timers if timer.kind == "canary"] == [node_id]
     book.leave(machine)
     book.leave(again)
     assert not [timer for timer in book.timers if timer.kind == "canary"]
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_to_connect_again_forgives_nothing(leaves: bool) -> None:
+    """A node that comes back under its id, or takes itself over, is in quarantine as before."""
+    book = Playbook(canary_interval=5)
+    machine, node_id = quarantined(book)
+    person, ack = book.join_session()
+    if leaves:
+        book.leave(machine)
+        book.advance(1)
+    back, _ = book.join_node(node_id=node_id)
+    book.say(person, utterance(ack.session_id))
+
+    assert book.last(back, node.NodeRegisterAck).status == "degraded"
+    assert assigned_to_people(book, back) == 0
+    (fact,) = book.noted("still_quarantined")
+    assert "setbacks in a row" in fact["why"]
+    assert "quarantine" in (book.last(person, session.UiEvent).hint or "")
+    book.advance(book.config.canary_interval - book.now)
+    book.say(back, result(canary(book, back), node_id))
+    assert book.noted("readmitted")
+    assert assigned_to_people(book, back) == 1
+
+
+def test_a_failure_per_connection_leads_into_quarantine() -> None:
+    """A node that is started anew after each failure fails in a row all the same."""
+    book = Playbook(attempts_max=1)
+    person, ack = book.join_session()
+    for index in range(book.config.quarantine_setbacks):
+        assert book.noted("quarantined") == []
+        machine, node_id = book.join_node(node_id="node-flapping")
+        book.say(person, utterance(ack.session_id, index))
+        job = book.last(machine, node.JobAssign)
+        book.say(machine, result(job, node_id, error="PROCESSING_ERROR"))
+        book.leave(machine)
+    (fact,) = book.noted("quarantined")
+    assert fact["node_id"] == "node-flapping"
+
+
+def test_a_node_that_was_away_for_the_pause_gets_its_canary_at_once() -> None:
+    """Whoever was mended meanwhile may show it as soon as it is back."""
+    book = Playbook()
+    machine, node_id = quarantined(book)
+    book.leave(machine)
+    book.advance(book.config.canary_interval)
+    back, _ = book.join_node(node_id=node_id)
+    book.advance(0)
+    book.say(back, result(canary(book, back), node_id))
+    assert book.noted("readmitted")
+
+
+def test_a_node_on_probation_comes_back_on_probation() -> None:
+    """It has one job at a time still, and the next failure puts it back."""
+    book = Playbook()
+    machine, node_id = quarantined(book, receipts=None)
+    book.advance(book.config.canary_interval)
+    book.advance(book.config.canary_timeout)
+    assert book.noted("on_probation")
+    book.leave(machine)
+    back, _ = book.join_node(node_id=node_id, receipts=None)
+    person, ack = book.join_session()
+    for index in range(2):
+        book.say(person, utterance(ack.session_id, index))
+    assert assigned_to_people(book, back) == 1
+    book.say(back, result(book.last(back, node.JobAssign), node_id, error="PROCESSING_ERROR"))
+    assert len(book.noted("quarantined")) == 2
+
+
+def test_what_is_held_against_nodes_is_bounded_in_number_and_age() -> None:
+    """It is forgotten after an hour, and of more than so many absent nodes the first ones'."""
+    book = Playbook(quarantine_setbacks=1)
+    for late in range(2):
+        machine, node_id = quarantined(book, node_id=f"node-{late}")
+        book.leave(machine)
+        book.advance(AWAY_SECONDS if not late else AWAY_SECONDS - 1)
+        back, _ = book.join_node(node_id=node_id)
+        assert len(book.noted("still_quarantined")) == late
+        book.leave(back)
+        book.notes.clear()
+
+    away = book.engine._state.away
+    away.clear()
+    step = Step(book.engine._state, book.now)
+    for number in range(AWAY_MAX + 1):
+        one = new_node(register(), f"node-{number}", number, number, 0.0, book.config)
+        one.setbacks = 1
+        quarantine.leave(step, one)
+    assert len(away) == AWAY_MAX
+    assert "node-0" not in away
 
 
 def test_a_made_up_attempt_at_the_canary_is_stale() -> None:

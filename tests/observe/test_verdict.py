@@ -20,6 +20,8 @@ EXPECTED = {
     "timeout": ("JOB_TIMEOUT", "its result came 0.50 s too late and changed nothing"),
     "timeout_unreceipted": ("JOB_TIMEOUT", "was given it at 0.00 s and had not receipted it"),
     "node_failed": ("MODEL_NOT_AVAILABLE", "node-2 failed with MODEL_NOT_AVAILABLE: it broke"),
+    "failed_by_all": ("PROCESSING_ERROR", "(node-1 failed with MODEL_NOT_AVAILABLE: it broke)"),
+    "failed_and_waited": ("PROCESSING_ERROR", "(node-2 failed with PROCESSING_ERROR: it broke)"),
     "failed_over": ("DELIVERED", "Attempt 1 was lost at 1.25 s (node-1 disconnected"),
     "no_receipt": ("DELIVERED", "(node-1 did not receipt the job in time)"),
     "salvaged": ("DELIVERED", "after the deadline, but before anybody had been told"),

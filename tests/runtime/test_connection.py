@@ -17,7 +17,7 @@ from trio.testing import MockClock
 
 from scheduler.config import Config
 from scheduler.errors import Close, ConnectionLost
-from scheduler.runtime.connection import accept, dial
+from scheduler.runtime.connection import Connection, accept, dial
 
 NARROW_OUTBOX: Any = {
     "outbox_messages_max": 8,
@@ -284,19 +284,34 @@ async def test_after_1009_the_peer_is_not_waited_for(autojump_clock: MockClock) 
         assert here.link.server.closed
 
 
-async def test_a_message_that_never_ends_breaks_the_connection(autojump_clock: MockClock) -> None:
+async def test_fragments_without_end_are_1009(autojump_clock: MockClock) -> None:
     """Empty continuation frames, which no limit on content counts, end with their connection."""
-    config = Config(message_bytes_max=1000, audio_chars_max=500)
-    async with served(config=config) as here:
+    async with served(config=CONFIG) as here:
         await here.peer.send(raw_peer.TEXT, b"a", final=False)
-        pieces = frame(raw_peer.CONTINUATION, final=False) * 1000
-        with contextlib.suppress(trio.BrokenResourceError):
-            for _ in range(1000):
-                await here.peer.stream.send_all(pieces)
-                await trio.testing.wait_all_tasks_blocked()
-        assert here.ended.is_set()
-        assert here.connection.close is Close.PEER_GONE
+        async with trio.open_nursery() as nursery:
+            pieces = frame(raw_peer.CONTINUATION, final=False) * 10_000
+            nursery.start_soon(here.peer.stream.send_all, pieces)
+            assert await here.peer.hear_close() == Close.TOO_LARGE.code
+            await here.peer.hear_end()
+            await here.peer.stream.aclose()
+        await here.ended.wait()
+        assert trio.current_time() == 0
+        assert here.connection.close is Close.TOO_LARGE
         assert here.error is None
+
+
+async def test_a_message_may_have_many_fragments(autojump_clock: MockClock) -> None:
+    """So many pieces that hold something, or nothing, are one message, pings between them too."""
+    async with served(config=CONFIG) as here:
+        await here.peer.send(raw_peer.TEXT, final=False)
+        for _ in range(20):
+            for letter in b"again":
+                await here.peer.send(raw_peer.CONTINUATION, bytes([letter]), final=False)
+                await here.peer.send(raw_peer.PING)
+            await here.peer.stream.send_all(frame(raw_peer.CONTINUATION, final=False) * 190)
+        await here.peer.send(raw_peer.CONTINUATION)
+        await trio.testing.wait_all_tasks_blocked()
+        assert here.heard == ["again" * 20]
 
 
 async def test_messages_within_the_bound_do_not_add_up(autojump_clock: MockClock) -> None:
@@ -324,20 +339,93 @@ async def test_a_ping_that_crosses_our_close_stays_inside(autojump_clock: MockCl
     assert [line for line in logs if line["log_level"] != "debug"] == []
 
 
-@pytest.mark.parametrize("reset", [False, True])
-async def test_a_frame_that_is_none_stays_inside(reset: bool, autojump_clock: MockClock) -> None:
-    """Nonsense ends its connection at once, with a reset behind it as well."""
+NO_FRAMES = {
+    "reserved bits": (b"\xf1\x80" + bytes(4), 1002),
+    "an unknown opcode": (frame(0x3), 1002),
+    "an unknown control opcode": (frame(0xB), 1002),
+    "no mask": (b"\x81\x02ok", 1002),
+    "a continuation of nothing": (frame(raw_peer.CONTINUATION, b"x"), 1002),
+    "a message in a message": (
+        frame(raw_peer.TEXT, b"a", final=False) + frame(raw_peer.TEXT, b"b"),
+        1002,
+    ),
+    "a long control frame": (frame(raw_peer.PING, b"x" * 126), 1002),
+    "a control frame in pieces": (frame(raw_peer.PING, b"x", final=False), 1002),
+    "a length in too many bytes": (b"\x81\xfe\x00\x05" + bytes(4) + b"hello", 1002),
+    "a close code that is none": (raw_peer.close_frame(1005), 1002),
+    "half a close code": (frame(raw_peer.CLOSE, b"\x03"), 1002),
+    "bytes that are no text": (frame(raw_peer.TEXT, b"\xff\xfe"), 1007),
+    "half a letter": (frame(raw_peer.TEXT, b"\xc3"), 1007),
+    "a goodbye that is no text": (frame(raw_peer.CLOSE, b"\x03\xe8\xff"), 1007),
+}
+
+
+@pytest.mark.parametrize("name", NO_FRAMES)
+async def test_what_breaks_the_protocol_is_told_so(name: str, autojump_clock: MockClock) -> None:
+    """It ends its connection at once, with the close code of RFC 6455 and the same cause here."""
+    sent, code = NO_FRAMES[name]
     with structlog.testing.capture_logs() as logs:
         async with served(config=CONFIG) as here:
-            await here.peer.stream.send_all(b"\xff\xff\xff\xff")
-            if reset:
-                here.link.reset()
-            await here.peer.hear_end()
+            await here.peer.say("before")
+            await here.peer.stream.send_all(sent)
+            assert await here.peer.hear_close() == code
+            assert await here.peer.hear_end() == b""
+            await here.peer.stream.aclose()
             await here.ended.wait()
             assert trio.current_time() == 0
+            assert here.heard == ["before"]
             assert here.error is None
-            assert here.connection.close is Close.PEER_GONE
-    assert [line for line in logs if line["log_level"] != "debug"] == []
+            assert here.connection.close in (Close.PROTOCOL_ERROR, Close.INVALID_DATA)
+            assert here.connection.close.code == code
+    assert [line["event"] for line in logs if line["log_level"] != "debug"] == ["protocol_broken"]
+
+
+@pytest.mark.parametrize("code", [1002, 1007])
+async def test_a_peer_that_finds_us_at_fault_is_not_accused(
+    code: int, autojump_clock: MockClock
+) -> None:
+    """Its close frame is answered with the same code, once, and its cause is that the peer left."""
+    async with served(config=CONFIG) as here:
+        await here.peer.stream.send_all(raw_peer.close_frame(code))
+        assert await here.peer.hear_close() == code
+        assert await here.peer.hear_end() == b""
+        await here.ended.wait()
+        assert (here.connection.peer_code, here.connection.close) == (code, Close.PEER_GONE)
+
+
+async def test_a_scheduler_that_breaks_the_protocol_is_told_so(autojump_clock: MockClock) -> None:
+    """Whoever dialled says goodbye with the code as well, and may connect again."""
+    theirs, ours = await linked()
+    told: list[int | None] = []
+
+    async def break_it(connection: Connection) -> None:
+        await connection._stream.send_all(b"\xf1\x00")
+        await connection.run(lambda _: None)
+        told.append(connection.peer_code)
+
+    async with trio.open_nursery() as nursery:
+
+        async def server() -> None:
+            async with accept(theirs, CONFIG) as connection:
+                await break_it(connection)
+
+        nursery.start_soon(server)
+        async with dial(ours, "here", "/ws/session", CONFIG) as connection:
+            await connection.run(lambda _: None)
+            assert connection.close is Close.PROTOCOL_ERROR
+            assert connection.lost.reconnect
+    assert told == [1002]
+
+
+async def test_a_reset_behind_nonsense_stays_inside(autojump_clock: MockClock) -> None:
+    """A peer that is gone before it can be told anything ends quietly too."""
+    async with served(config=CONFIG) as here:
+        await here.peer.stream.send_all(b"\xff\xff\xff\xff")
+        here.link.reset()
+        await here.peer.hear_end()
+        await here.ended.wait()
+        assert trio.current_time() == 0
+        assert here.error is None
 
 
 async def test_a_flood_of_pings_that_reads_no_pong_ends(autojump_clock: MockClock) -> None:

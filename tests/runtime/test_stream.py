@@ -1,13 +1,20 @@
 """A stream whose interrupted write is its last, and whose every byte is a sign of life."""
 
 import pytest
+import raw_peer
 import trio
 import trio.testing
 from connection_support import linked
+from raw_peer import frame
 from simulation.network import LinkPlan, LinkStream
 from trio.testing import MockClock
 
+from scheduler.errors import Close
+from scheduler.runtime.frames import FRAMES_AT_ONCE, close_frame
 from scheduler.runtime.stream import WRITE_PIECE_BYTES, WholeWrites
+
+HEAD = b"GET /ws/session HTTP/1.1\r\nHost: here\r\n\r\n"
+GOODBYE = close_frame(Close.PROTOCOL_ERROR, masked=False)
 
 
 async def narrow(window: int = 8) -> tuple[LinkStream, LinkStream]:
@@ -96,17 +103,37 @@ async def test_every_byte_is_heard_when_it_comes(autojump_clock: MockClock) -> N
     assert whole.heard_at == 5
 
 
-async def test_a_message_that_does_not_end_breaks_the_stream() -> None:
-    """What comes without an end of message is counted, and too much of it is refused."""
+async def test_a_message_that_becomes_too_large_breaks_the_stream() -> None:
+    """Messages within the bound pass, however many; one that exceeds it is the last thing read."""
     theirs, ours = await linked()
     whole = WholeWrites(ours, write_timeout=3, message_bytes_max=10)
+    await theirs.send_all(HEAD)
+    assert await whole.receive_some() == HEAD
     for _ in range(5):
-        await theirs.send_all(b"x" * 10)
-        assert len(await whole.receive_some()) == 10
-        whole.message_ended()
-    await theirs.send_all(b"x" * 11)
-    with pytest.raises(trio.BrokenResourceError, match="does not end"):
+        await theirs.send_all(frame(raw_peer.TEXT, b"x" * 10))
+        assert await whole.receive_some() == frame(raw_peer.TEXT, b"x" * 10)
+    fitting, larger = frame(raw_peer.TEXT, b"fits"), frame(raw_peer.TEXT, b"x" * 11)
+    await theirs.send_all(fitting + larger)
+    assert (await whole.receive_some()).startswith(fitting)
+    with pytest.raises(trio.BrokenResourceError, match="larger than allowed"):
         await whole.receive_some()
+
+
+async def test_many_small_frames_come_a_few_at_a_time() -> None:
+    """What came at once is handed on in pieces of few frames, between which others may run."""
+    theirs, ours = await linked()
+    whole = WholeWrites(ours, write_timeout=3)
+    await theirs.send_all(HEAD)
+    await whole.receive_some()
+    pongs = frame(raw_peer.PONG) * (3 * FRAMES_AT_ONCE)
+    await theirs.send_all(pongs)
+    received = b""
+    for _ in range(3):
+        with trio.testing.assert_checkpoints():
+            piece = await whole.receive_some()
+        assert len(piece) <= len(frame(raw_peer.PONG)) * FRAMES_AT_ONCE
+        received += piece
+    assert received == pongs
 
 
 async def test_discarding_reads_to_the_end(autojump_clock: MockClock) -> None:
@@ -123,8 +150,37 @@ async def test_discarding_reads_to_the_end(autojump_clock: MockClock) -> None:
                 theirs.link.reset()
 
 
-async def test_closing_closes_the_stream_beneath() -> None:
-    """After ``aclose`` the other side reads the end."""
+async def test_discarding_shows_the_peer_our_end() -> None:
+    """A peer that waits for us to end reads the end, although we still read."""
     theirs, ours = await linked()
-    await WholeWrites(ours, write_timeout=3).aclose()
-    assert await theirs.receive_some() == b""
+    whole = WholeWrites(ours, write_timeout=3)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(whole.discard_input)
+        assert await theirs.receive_some() == b""
+        await theirs.aclose()
+
+
+async def test_after_closing_only_a_close_frame_may_follow() -> None:
+    """``aclose`` ends the use of the stream and leaves the one beneath to its owner."""
+    theirs, ours = await linked()
+    whole = WholeWrites(ours, write_timeout=3)
+    await whole.aclose()
+    with pytest.raises(trio.ClosedResourceError):
+        await whole.send_all(b"x")
+    with pytest.raises(trio.ClosedResourceError):
+        await whole.receive_some()
+    await whole.say_close(GOODBYE)
+    assert await theirs.receive_some() == GOODBYE
+
+
+async def test_no_second_close_frame_follows_the_first() -> None:
+    """``say_close`` says nothing if a close frame was written already, or was cut short."""
+    theirs, ours = await linked()
+    whole = WholeWrites(ours, write_timeout=3)
+    assert not whole.said_close
+    await whole.send_all(b"\x81\x00")
+    assert not whole.said_close
+    await whole.send_all(GOODBYE)
+    assert whole.said_close
+    await whole.say_close(GOODBYE)
+    assert await theirs.receive_some() == b"\x81\x00" + GOODBYE

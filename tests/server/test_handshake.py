@@ -7,7 +7,7 @@ from front_support import HANDSHAKE, PATHS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.server.handshake import check_handshake, wants_websocket
+from scheduler.server.handshake import check_handshake, origins_of, wants_websocket
 from scheduler.server.http11 import RequestError
 
 
@@ -63,6 +63,36 @@ def test_a_bad_handshake_is_told_what_is_wrong(
     assert word in caught.value.text
     if status == 426:
         assert b"Sec-WebSocket-Version: 13\r\n" in caught.value.to_bytes()
+
+
+ORIGINS = origins_of(" https://Speech.example, http://127.0.0.1:5010,")
+
+
+@pytest.mark.parametrize(
+    ("sent", "passes"),
+    [
+        (b"", True),
+        (b"Origin: https://speech.example\r\n", True),
+        (b"Origin: HTTPS://SPEECH.EXAMPLE\r\n", True),
+        (b"Origin: http://127.0.0.1:5010\r\n", True),
+        (b"Origin: http://speech.example\r\n", False),
+        (b"Origin: https://speech.example:444\r\n", False),
+        (b"Origin: https://speech.example.evil.example\r\n", False),
+        (b"Origin: null\r\n", False),
+        (b"Origin: \r\n", False),
+        (b"Origin: http://here\r\n", False),  # the Host of the handshake: names can be made to lie
+        (b"Origin: https://speech.example\r\nOrigin: https://evil.example\r\n", False),
+    ],
+)
+def test_pages_of_other_sites_may_be_kept_out(sent: bytes, passes: bool) -> None:
+    """With origins given, a browser comes from one of them; programs that send none may come."""
+    request = parsed(HANDSHAKE.replace(b"Upgrade: websocket\r\n", b"Upgrade: websocket\r\n" + sent))
+    check_handshake(request, PATHS)
+    if passes:
+        check_handshake(request, PATHS, ORIGINS)
+        return
+    with pytest.raises(RequestError, match="403"):
+        check_handshake(request, PATHS, ORIGINS)
 
 
 def test_other_upgrades_are_not_ours() -> None:

@@ -16,6 +16,7 @@ from simulation.network import LinkPlan
 from trio.testing import MockClock
 
 from scheduler.errors import Close
+from scheduler.runtime.frames import FRAGMENTS_MAX, FRAMES_AT_ONCE
 
 Message = dict[str, Any]
 
@@ -141,6 +142,7 @@ async def test_bytes_that_are_no_text_are_refused(autojump_clock: MockClock) -> 
         )
         await peer.raw.send(raw_peer.TEXT, b"\xff\xfe")
         await peer.ended.wait()
+        assert peer.close_code == Close.INVALID_DATA.code
 
 
 async def test_somebody_else_s_names_open_nothing(autojump_clock: MockClock) -> None:
@@ -225,12 +227,25 @@ async def test_a_message_without_end_ends_its_connection(autojump_clock: MockClo
     async with bystanders(message_bytes_max=2_000, audio_chars_max=1_000) as here:
         peer = await here.raw()
         await peer.send(raw_peer.TEXT, b"{", final=False)
-        with contextlib.suppress(trio.BrokenResourceError):
-            for _ in range(1_000):
-                await peer.stream.send_all(frame(raw_peer.CONTINUATION, final=False) * 200)
-                await trio.testing.wait_all_tasks_blocked()
-        assert await peer.hear_close() is None
+        await peer.stream.send_all(frame(raw_peer.CONTINUATION, final=False) * FRAGMENTS_MAX)
+        assert await peer.hear_close() == Close.TOO_LARGE.code
+        await trio.testing.wait_all_tasks_blocked()
         assert here.shell.connections == 2
+
+
+async def test_what_breaks_the_protocol_is_explained(autojump_clock: MockClock) -> None:
+    """Whoever breaks it hears the code of RFC 6455, and the story of its job tells the same."""
+    async with bystanders() as here:
+        peer = await here.session()
+        await peer.submit(0, src_lang="xx")
+        job_id = (await peer.hear("utterance_accepted"))["job_id"]
+        await peer.raw.send(raw_peer.TEXT, b"\xff")
+        await peer.ended.wait()
+        assert peer.close_code == Close.INVALID_DATA.code
+        await trio.testing.wait_all_tasks_blocked()
+        story = (await here.get(f"/api/v1/jobs/{job_id}"))[1]["story"]
+        (line,) = [line for line in story if line["what"] == "disconnected"]
+        assert (line["close_code"], line["why"]) == (1007, Close.INVALID_DATA.text)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +273,50 @@ async def test_what_is_no_request_is_answered_in_http(
         assert answer.startswith(b"HTTP/1.1 %d " % status)
         assert answer.partition(b"\r\n\r\n")[2].strip()
         assert trio.current_time() == 0
+
+
+async def test_a_page_of_another_site_is_refused(autojump_clock: MockClock) -> None:
+    """With ``allowed_origins`` set the door says 403 to the others, and the rest come in."""
+    async with bystanders(allowed_origins="https://speech.example") as here:
+        for origin, status in (("https://evil.example", 403), ("https://speech.example", 101)):
+            stream = await here.stream()
+            sent = f"Origin: {origin}\r\nConnection".encode()
+            await stream.send_all(handshake("/ws/session").replace(b"Connection", sent, 1))
+            head = await RawPeer(stream).read_head()
+            assert head.startswith(b"HTTP/1.1 %d " % status)
+            await stream.aclose()
+
+
+async def test_no_answer_leads_to_a_host_that_the_request_made_up(
+    autojump_clock: MockClock,
+) -> None:
+    """A slash too many is 404: a redirect would name the Host that somebody else wrote."""
+    async with bystanders() as here:
+        stream = await here.stream()
+        await stream.send_all(b"GET /dashboard/ HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        head = await RawPeer(stream).read_head()
+        assert head.startswith(b"HTTP/1.1 404 ")
+        assert b"evil" not in head
+
+
+async def test_floods_of_tiny_frames_leave_others_their_turn(autojump_clock: MockClock) -> None:
+    """Between a few frames of one peer everybody else may run, however many have arrived."""
+    async with bystanders() as here:
+        flooding = await here.raw()
+        turns = [0]
+
+        async def count() -> None:
+            while True:
+                turns[0] += 1
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(count)
+            await flooding.stream.send_all(frame(raw_peer.PONG) * 8192)
+            await flooding.send(raw_peer.TEXT, b"{}")
+            await flooding.hear_message("error")
+            nursery.cancel_scope.cancel()
+        assert turns[0] >= 8192 / FRAMES_AT_ONCE
 
 
 @pytest.mark.parametrize(

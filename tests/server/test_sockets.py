@@ -132,3 +132,17 @@ async def test_a_large_message_hears_1009_while_it_is_still_sending() -> None:
                 nursery.start_soon(peer.send, raw_peer.TEXT, b"x" * 8_000_000)
                 assert await peer.hear_close() == Close.TOO_LARGE.code
             await peer.stream.aclose()
+
+
+async def test_what_breaks_the_protocol_hears_its_code_before_any_reset() -> None:
+    """On real buffers the close frame arrives, though more had been sent behind the nonsense."""
+    async with door() as here:
+        for sent, code in ((b"\xf1\x80" + bytes(4), 1002),
+                           (raw_peer.frame(raw_peer.TEXT, b"\xff"), 1007)):  # fmt: skip
+            for behind in (b"", bytes(100_000)):
+                peer = await RawPeer.upgrade(await here.stream())
+                await peer.stream.send_all(sent + behind)
+                assert await peer.hear_close() == code
+                assert await peer.hear_end() == b""
+                await peer.stream.aclose()
+        await here.shell.until(lambda: here.shell.connections == 2)

@@ -13,6 +13,7 @@ from simulation.taps import Talk
 
 from scheduler.core.session import Session
 from scheduler.runtime.connection import Connection
+from scheduler.runtime.frames import FRAGMENTS_MAX
 from scheduler.runtime.shell import Shell
 
 LOOK_EVERY_S = 0.5
@@ -163,11 +164,11 @@ class Monitor:
             outbox = connection._outbox
             self._bound("outbox messages", len(outbox), config.outbox_messages_max)
             self._bound("outbox bytes", outbox.size_bytes, config.outbox_bytes_max)
-            self._bound(
-                "bytes of an unfinished message",
-                connection._stream.message_bytes,
-                2 * config.message_bytes_max + 2**17,
-            )
+            frames = connection._stream.frames
+            if not frames.exceeded:
+                most = config.message_bytes_max
+                self._bound("bytes of a message", frames.message_bytes, most)
+                self._bound("fragments of a message", frames.fragments, FRAGMENTS_MAX)
         for session in state.sessions.values():
             self._bound("unfinished jobs", len(session.order), config.jobs_per_session_max)
             most = config.retained_outcomes_max + config.jobs_per_session_max

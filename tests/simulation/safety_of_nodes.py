@@ -119,7 +119,7 @@ def only_fit_nodes_get_jobs(run: Run) -> Iterator[str]:
     names = ("node_joined", "node_heard", "readmitted", "on_probation")
     for fact in run.history.facts:
         node_id = fact.detail.get("node_id", "")
-        if fact.name in ("node_silent", "quarantined"):
+        if fact.name in ("node_silent", "quarantined", "still_quarantined"):
             unfit[node_id] = fact.name
         elif fact.name in names:
             unfit.pop(node_id, None)

@@ -6,6 +6,7 @@ from scheduler.core import delivery, quarantine, waiting
 from scheduler.core.assignment import assignment, dispatched_timeout
 from scheduler.core.job import Attempt, Job, Outcome, OutcomeKind
 from scheduler.core.node import Node
+from scheduler.core.placement import Rejection
 from scheduler.core.records import JobAttempted
 from scheduler.core.state import Step
 from scheduler.core.states import Move
@@ -116,7 +117,7 @@ def _take_back(step: Step, job: Job, why: str, code: str | None, hint: str | Non
     attempt = job.attempt
     assert attempt is not None
     node = _free_slot(step, job, attempt, why)
-    attempt.code = code
+    attempt.code, attempt.hint = code, hint
     step.note("attempt_lost", job, attempt=attempt.number, node_id=attempt.node_id, why=why)
     if job.tries >= step.config.attempts_max:
         finish(step, job, OutcomeKind.NODE_FAILED, actor=attempt.node_id, code=code, hint=hint)
@@ -147,16 +148,7 @@ def expired(step: Step, job: Job) -> None:
         hint = "the audio was not kept over a restart and did not come again"
         finish(step, job, OutcomeKind.NODE_FAILED, actor="scheduler", hint=hint)
     elif attempt is None and (overall is None or step.now < overall):
-        _, text = waiting.why(step, job)
-        hint = f"no node took the job within {step.config.pending_timeout:g} s: {text}"
-        finish(
-            step,
-            job,
-            OutcomeKind.NO_NODE,
-            actor="scheduler",
-            code=Code.NO_AVAILABLE_NODE,
-            hint=hint,
-        )
+        _nobody_took_it(step, job)
     elif attempt is not None and overall is not None and step.now < overall:
         node = step.state.nodes[attempt.node_id]
         quarantine.setback(step, node, "no receipt")
@@ -167,9 +159,29 @@ def expired(step: Step, job: Job) -> None:
             quarantine.setback(step, step.state.nodes[attempt.node_id], "no result in time")
         spent = step.now - job.attempts[0].assigned_at
         hint = f"no result within {spent:.3g} s of the first of {len(job.attempts)} attempts"
+        hint += _last_loss(job)
         finish(step, job, OutcomeKind.TIMEOUT, actor="scheduler", code=Code.JOB_TIMEOUT, hint=hint)
     if attempt is not None and step.state.nodes[attempt.node_id].quarantined is not None:
         waiting.tell_changes(step)
+
+
+def _nobody_took_it(step: Step, job: Job) -> None:
+    """Nothing but nodes that failed it already is a failure of those; else there was no node."""
+    word, text = waiting.why(step, job)
+    kind, code = OutcomeKind.NO_NODE, str(Code.NO_AVAILABLE_NODE)
+    if word == Rejection.TRIED:
+        kind, code = OutcomeKind.NODE_FAILED, job.attempts[-1].code or str(Code.NODE_UNAVAILABLE)
+    hint = f"no node took the job within {step.config.pending_timeout:g} s: {text}"
+    finish(step, job, kind, actor="scheduler", code=code, hint=hint + _last_loss(job))
+
+
+def _last_loss(job: Job) -> str:
+    """How the last attempt that was lost ended, as the rest of a hint."""
+    lost = [attempt for attempt in job.attempts if attempt.hint]
+    if not lost:
+        return ""
+    code = f" [{lost[-1].code}]" if lost[-1].code else ""
+    return f"; attempt {lost[-1].number} was lost: {lost[-1].hint}{code}"
 
 
 def finish(

@@ -99,13 +99,13 @@ class Fleet:
                     found[place] -= 1
         return +found
 
-    def can(self, need: Need, *, besides: Node) -> bool:
-        """Whether a node other than ``besides`` could do this, now or when it is free again."""
+    def can(self, job: Job) -> bool:
+        """Whether a node could do this job now, or when it is free again."""
         self._settle()
-        for group in self._able(need):
+        tried = list(self._tried_of_the_base(job))
+        for group in self._able(job.need):
             staying = group.size - group.reasons[Rejection.DRAINING]
-            if self._places[besides.node_id][1] is group and not besides.draining:
-                staying -= 1
+            staying -= sum(g is group and place is not Rejection.DRAINING for g, place in tried)
             if staying > 0:
                 return True
         return False

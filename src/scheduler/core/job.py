@@ -57,7 +57,10 @@ class Outcome:
 
 @attrs.define(kw_only=True)
 class Attempt:
-    """One try of a job on one node. ``end`` and ``code`` say why it is over, once it is."""
+    """One try of a job on one node. ``end`` and ``code`` say why it is over, once it is.
+
+    ``hint`` says it in words, if the job went on without it.
+    """
 
     number: int
     node_id: str
@@ -68,6 +71,7 @@ class Attempt:
     ended_at: float | None = None
     end: str | None = None
     code: str | None = None
+    hint: str | None = None
 
 
 @attrs.frozen

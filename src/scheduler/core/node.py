@@ -20,6 +20,17 @@ class Canary:
     need: Need
 
 
+@attrs.frozen(kw_only=True)
+class HeldAgainst:
+    """What is held against a node that is away, for when it comes back; see :class:`Node`."""
+
+    setbacks: int
+    quarantined: str | None
+    on_probation: bool
+    canary_due: float
+    left_at: float
+
+
 def _tell(node: "Node", _: "attrs.Attribute[Any]", value: Any) -> Any:
     """Whoever keeps nodes in order hears of every change."""
     node.on_change(node)
@@ -38,7 +49,8 @@ class Node:
     attempt's number; taken and free slots are derived from it and kept nowhere else. It is
     changed by :meth:`take` and :meth:`give_back` alone; ``on_change`` is told of every change.
     ``setbacks`` are failures in a row by the node's own fault; ``quarantined`` says why it
-    gets no jobs, if it gets none; ``on_probation`` gives it one at a time.
+    gets no jobs, if it gets none; ``on_probation`` gives it one at a time. ``canary_due`` is when
+    a canary is next sent, or the one under way given up.
     """
 
     node_id: str
@@ -60,6 +72,7 @@ class Node:
     quarantined: str | None = None
     on_probation: bool = False
     canary: Canary | None = None
+    canary_due: float = attrs.field(default=0.0, on_setattr=attrs.setters.NO_OP)
     on_change: "Callable[[Node], None]" = attrs.field(
         default=nobody, repr=False, on_setattr=attrs.setters.NO_OP
     )

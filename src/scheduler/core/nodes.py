@@ -38,6 +38,7 @@ def join(step: Step, event: NodeJoined) -> None:
     held = dict.fromkeys(in_flight_of(event.hello))
     if (old := state.nodes.pop(node_id, None)) is not None:
         state.fleet.remove(old)
+        quarantine.leave(step, old)
     state.nodes_joined += 1
     node = new_node(
         event.hello, node_id, event.connection, state.nodes_joined, step.now, step.config
@@ -46,11 +47,11 @@ def join(step: Step, event: NodeJoined) -> None:
     state.nodes[node_id] = node
     state.fleet.add(node)
     state.peers[event.connection] = node
-    step.send(node.connection, _welcome(step, node))
     step.note("node_joined", node_id=node_id, slots=node.slots, connection=node.connection)
+    quarantine.come_back(step, node)
+    step.send(node.connection, _welcome(step, node))
     lost: list[Job] = []
     if old is not None:
-        quarantine.leave(step, old)
         step.replace_connection(old.connection)
         lost = _take_over(step, old, node, held)
     _adopt(step, node, held)
@@ -258,7 +259,7 @@ def _failed(step: Step, node: Node, job: Job, error: JobError | None) -> None:
         retryable = error.retryable
     if retryable:  # what any node would refuse is no fault of this one
         quarantine.setback(step, node, code)
-    if retryable and (node.receipts or step.state.fleet.can(job.need, besides=node)):
+    if retryable and (node.receipts or step.state.fleet.can(job)):
         dispatch.lose(step, job, "failed", code=code, hint=hint)
     else:
         dispatch.finish(

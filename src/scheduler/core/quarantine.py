@@ -7,15 +7,22 @@ no session, and nobody waits for it.
 A node of the base may answer nothing at all to silence, so that its silence proves nothing.
 After a canary without an answer it is let in *on probation*: one job at a time, after all
 other nodes, and the next failure puts it back.
+
+A node that connects again under the same id is the same node: a supervisor that restarts one
+after each failure does not make it a good one.
 """
 
 from scheduler.core.assignment import pipeline
 from scheduler.core.events import Timer
-from scheduler.core.node import Canary, Node
+from scheduler.core.node import Canary, HeldAgainst, Node
 from scheduler.core.placement import Need
 from scheduler.core.state import Step
 from scheduler.wire import node as wire
 
+AWAY_MAX = 1000
+"""Nodes that are away and have something held against them; the one that left first is forgiven."""
+AWAY_SECONDS = 3600.0
+"""Whatever a node did so long ago says nothing of it now."""
 CANARY_SESSION = "s-canary"
 CANARY_PAIR = ("en", "es")
 """Asked of a node that names no pairs."""
@@ -34,7 +41,7 @@ def setback(step: Step, node: Node, why: str) -> None:
         node.quarantined = f"{node.setbacks} setbacks in a row, the last: {why}"
         node.on_probation = False
         step.note("quarantined", node_id=node.node_id, why=node.quarantined)
-        step.set_timer(_timer(node), step.now + step.config.canary_interval)
+        _wait_until(step, node, step.now + step.config.canary_interval)
 
 
 def success(step: Step, node: Node) -> bool:
@@ -46,7 +53,7 @@ def success(step: Step, node: Node) -> bool:
     if node.canary is not None:
         _cancel_canary(step, node, node.canary)
     readmitted = node.quarantined is not None or node.on_probation
-    leave(step, node)
+    _stop_waiting(step, node)
     node.setbacks, node.on_probation, node.quarantined, node.canary = 0, False, None, None
     if readmitted:
         step.note("readmitted", node_id=node.node_id)
@@ -54,6 +61,43 @@ def success(step: Step, node: Node) -> bool:
 
 
 def leave(step: Step, node: Node) -> None:
+    """The node's connection is over; what is held against it waits for its next one."""
+    _stop_waiting(step, node)
+    away = step.state.away
+    if node.setbacks or node.on_probation:
+        away[node.node_id] = HeldAgainst(
+            setbacks=node.setbacks,
+            quarantined=node.quarantined,
+            on_probation=node.on_probation,
+            canary_due=node.canary_due,
+            left_at=step.now,
+        )
+    while away and (len(away) > AWAY_MAX or _too_old(step, next(iter(away.values())))):
+        away.popitem(last=False)
+
+
+def come_back(step: Step, node: Node) -> None:
+    """A node has registered: to connect again forgives nothing, and puts nothing off."""
+    held = step.state.away.pop(node.node_id, None)
+    if held is None or _too_old(step, held):
+        return
+    node.setbacks, node.on_probation = held.setbacks, held.on_probation
+    node.quarantined = held.quarantined
+    if node.quarantined is not None:
+        step.note("still_quarantined", node_id=node.node_id, why=node.quarantined)
+        _wait_until(step, node, max(step.now, held.canary_due))
+
+
+def _too_old(step: Step, held: HeldAgainst) -> bool:
+    return held.left_at + AWAY_SECONDS <= step.now
+
+
+def _wait_until(step: Step, node: Node, due: float) -> None:
+    node.canary_due = due
+    step.set_timer(_timer(node), due)
+
+
+def _stop_waiting(step: Step, node: Node) -> None:
     """Nothing more is awaited of this node's quarantine."""
     if node.quarantined is not None:
         step.clear_timer(_timer(node))
@@ -74,7 +118,7 @@ def due(step: Step, node: Node) -> bool:
     node.canary = Canary(job_id=step.state.ids.job(), need=_need(node))
     step.send(node.connection, _assignment(step, node.canary))
     step.note("canary_sent", node_id=node.node_id)
-    step.set_timer(_timer(node), step.now + step.config.canary_timeout)
+    _wait_until(step, node, step.now + step.config.canary_timeout)
     return False
 
 
@@ -110,7 +154,7 @@ def _failed(step: Step, node: Node, why: str) -> None:
     _cancel_canary(step, node, node.canary)
     node.canary = None
     step.note("canary_failed", node_id=node.node_id, why=why)
-    step.set_timer(_timer(node), step.now + step.config.canary_interval)
+    _wait_until(step, node, step.now + step.config.canary_interval)
 
 
 def _cancel_canary(step: Step, node: Node, canary: Canary) -> None:
@@ -119,7 +163,7 @@ def _cancel_canary(step: Step, node: Node, canary: Canary) -> None:
 
 
 def _let_in_on_probation(step: Step, node: Node) -> None:
-    leave(step, node)
+    _stop_waiting(step, node)
     node.quarantined, node.on_probation = None, True
     node.setbacks = step.config.quarantine_setbacks - 1
     step.note("on_probation", node_id=node.node_id)

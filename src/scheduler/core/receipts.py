@@ -6,7 +6,7 @@ like one that is slow. So after ``client_probe_timeout`` the connection is pinge
 """
 
 from scheduler.core import story
-from scheduler.core.events import End, Timer
+from scheduler.core.events import Timer
 from scheduler.core.session import Session
 from scheduler.core.state import Step
 from scheduler.errors import Close
@@ -36,7 +36,7 @@ def overdue(step: Step, session: Session) -> None:
         return
     step.note("receipt_overdue", session_id=session.session_id, owed=len(session.owed))
     session.receipt_by = None
-    step.effects.append(End(session.connection, Close.RECEIPT_TIMEOUT))
+    step.give_up(session.connection, Close.RECEIPT_TIMEOUT)
 
 
 def _timer(session: Session) -> Timer:

@@ -22,7 +22,7 @@ from scheduler.core.events import (
 )
 from scheduler.core.fleet import Fleet
 from scheduler.core.job import Job
-from scheduler.core.node import Node
+from scheduler.core.node import HeldAgainst, Node
 from scheduler.core.placement import Need
 from scheduler.core.records import Record
 from scheduler.core.session import Session
@@ -56,8 +56,10 @@ class State:
     """Plain data. ``epoch`` is what must be added to monotonic seconds to get Unix time.
 
     ``peers`` says what each live, joined connection is. ``waiting`` holds the pending jobs
-    by need, oldest first; an empty queue is removed. ``settled`` lists jobs in the order of
-    their outcomes, for pruning. ``journal_failed`` says why nothing can be kept at present.
+    by need, oldest first; an empty queue is removed. ``away`` has what is held against nodes
+    that are not connected, by node id, the last that left at the end. ``settled`` lists jobs in
+    the order of their outcomes, for pruning. ``journal_failed`` says why nothing can be kept at
+    present.
     """
 
     config: Config
@@ -65,6 +67,7 @@ class State:
     epoch: float
     sessions: dict[str, Session] = attrs.Factory(dict)
     nodes: dict[str, Node] = attrs.Factory(dict)
+    away: OrderedDict[str, HeldAgainst] = attrs.Factory(OrderedDict)
     fleet: Fleet = attrs.Factory(Fleet)
     jobs: dict[str, Job] = attrs.Factory(dict)
     peers: dict[Generation, Session | Node] = attrs.Factory(dict)
@@ -145,6 +148,12 @@ class Step:
     def end(self, connection: Generation, close: Close) -> None:
         """Close a connection; what it still does is no concern of ours from here on."""
         self.state.peers.pop(connection, None)
+        self.effects.append(End(connection, close))
+
+    def give_up(self, connection: Generation, close: Close) -> None:
+        """Close a connection whose peer is still the one we know: until it has ended, what the
+        peer says counts, and its end is told as that of any connection.
+        """
         self.effects.append(End(connection, close))
 
     def replace_connection(self, connection: Generation) -> None:

@@ -107,6 +107,8 @@ def _node_failed(job: View) -> str:
     lost = lost_attempts(job)
     if not lost:
         return str(job["hint"] or "the node failed")
+    if job["settled_at_ms"] > job["attempts"][-1]["ended_at_ms"]:
+        return f"{listed(lost)}, and no other node took it{_because(job)}"
     return listed(lost) + ("" if len(lost) == 1 else ", and no more are made")
 
 

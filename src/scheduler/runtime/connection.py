@@ -14,6 +14,7 @@ This is the only module that knows trio-websocket. What the library lacks stands
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
+import structlog
 import trio
 import trio_websocket as tws
 from wsproto.utilities import LocalProtocolError
@@ -21,15 +22,17 @@ from wsproto.utilities import LocalProtocolError
 from scheduler.config import Config
 from scheduler.core.events import SignsOfLife
 from scheduler.errors import Close, ConnectionLost, may_reconnect
+from scheduler.runtime.frames import BREACHES, UNSAID, close_frame
 from scheduler.runtime.keepalive import Keepalive, Silence
 from scheduler.runtime.outbox import Entry, Outbox, Text
 from scheduler.runtime.reader import Reader, reading
 from scheduler.runtime.stream import WholeWrites
 
 RECEIVE_BYTES = 64 * 2**10
-HANDSHAKE_BYTES_MAX = 64 * 2**10
 PEER_ERRORS = (tws.ConnectionClosed, tws.HandshakeError, LocalProtocolError)
 """What a peer can make the library's reader task raise."""
+
+log = structlog.get_logger()
 
 
 def _ignore(seq: int) -> None:
@@ -154,7 +157,6 @@ class Connection:
                         nursery.start_soon(self._await_hello, hello_timeout)
                     while True:
                         message = await self._ws.get_message()
-                        self._stream.message_ended()
                         self._keepalive.heard()
                         on_message(message)
         except* tws.ConnectionClosed as group:
@@ -171,13 +173,17 @@ class Connection:
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
         assert isinstance(first, tws.ConnectionClosed)
-        if first.reason is not None:
-            self.peer_code, self.peer_text = first.reason.code, first.reason.reason or ""
-        said_goodbye = self.peer_code in (Close.NORMAL.code, Close.GOING_AWAY.code)
-        if self.peer_code == Close.TOO_LARGE.code:
+        reason = first.reason or tws.CloseReason(1006, None)
+        if self._stream.frames.exceeded:
             self._decide(Close.TOO_LARGE)
+        elif reason.code in BREACHES and not self._stream.said_close:
+            log.info("protocol_broken", code=int(reason.code), problem=reason.reason)
+            self._decide(BREACHES[reason.code])
+        else:
+            self.peer_code, self.peer_text = reason.code, reason.reason or ""
         if self._stream.stalled:
             self._decide(Close.SLOW_CONSUMER)
+        said_goodbye = self.peer_code in (Close.NORMAL.code, Close.GOING_AWAY.code)
         self._decide(Close.NORMAL if said_goodbye else Close.PEER_GONE)
 
     async def _write(
@@ -203,7 +209,9 @@ class Connection:
         close = self.close or Close.GOING_AWAY
         with trio.move_on_after(self._config.close_timeout, shield=True):
             await self._ws.aclose(close.code, close.text)
-            if self.close is Close.TOO_LARGE:  # there the library stops to read
+            if close in UNSAID:
+                with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await self._stream.say_close(close_frame(close, masked=self._ws.is_client))
                 await self._reader.ended.wait()
                 await self._stream.discard_input()
 
@@ -298,7 +306,7 @@ def _whole(stream: trio.abc.Stream, config: Config) -> WholeWrites:
     return WholeWrites(
         stream,
         write_timeout=config.write_timeout,
-        message_bytes_max=2 * config.message_bytes_max + HANDSHAKE_BYTES_MAX,
+        message_bytes_max=config.message_bytes_max,
     )
 
 

@@ -50,7 +50,8 @@ log = structlog.get_logger()
 LOUD = frozenset({
     "session_joined", "session_resumed", "session_left", "node_joined", "node_left", "settled",
     "delivered", "attempt_lost", "drain_started", "node_silent", "node_heard", "expired",
-    "salvaged", "quarantined", "readmitted", "recovered", "journal_failed", "journal_mended",
+    "salvaged", "quarantined", "still_quarantined", "readmitted", "recovered", "journal_failed",
+    "journal_mended",
 })  # fmt: skip
 
 

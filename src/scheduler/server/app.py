@@ -61,7 +61,7 @@ def make_app(snapshot: Callable[[], Snapshot], feed: Feed, metrics: Metrics) -> 
     async def not_found(request: Request, _: Exception) -> JSONResponse:
         return answer({"error": f"nothing is served at {request.url.path}"}, 404)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/health", health),
             Route("/ready", ready),
@@ -76,3 +76,6 @@ def make_app(snapshot: Callable[[], Snapshot], feed: Feed, metrics: Metrics) -> 
         ],
         exception_handlers={404: not_found},
     )
+    # Its redirect would lead to whatever host the request named, and out of TLS behind a proxy.
+    app.router.redirect_slashes = False
+    return app

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from scheduler.config import Config
 from scheduler.server.asgi import Exchange
-from scheduler.server.handshake import check_handshake, wants_websocket
+from scheduler.server.handshake import check_handshake, origins_of, wants_websocket
 from scheduler.server.http11 import READ_BYTES, RequestError, Writer, not_http, split_target
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -130,6 +130,7 @@ class _Front:
         self._on_upgrade = on_upgrade
         self._websocket_paths = websocket_paths
         self._config = config
+        self._origins = origins_of(config.allowed_origins)
         self._writer = Writer(stream, config.write_timeout)
         self._head = bytearray()  # of the current request, and whatever came glued behind it
         self._is_head_request = False
@@ -154,7 +155,7 @@ class _Front:
             http, request = opened
             path, query = split_target(request)
             if wants_websocket(request) or path in self._websocket_paths:
-                check_handshake(request, self._websocket_paths)
+                check_handshake(request, self._websocket_paths, self._origins)
                 return Upgrade(
                     stream=ReplayStream(self._stream, bytes(self._head)),
                     path=path,

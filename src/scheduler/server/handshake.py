@@ -19,8 +19,18 @@ def wants_websocket(request: h11.Request) -> bool:
     return b"websocket" in _tokens(request, b"upgrade")
 
 
-def check_handshake(request: h11.Request, paths: Collection[str]) -> None:
+def origins_of(setting: str) -> frozenset[bytes]:
+    """The origins that ``allowed_origins`` names, as browsers send them; none for any."""
+    return frozenset(one.strip().lower().encode() for one in setting.split(",") if one.strip())
+
+
+def check_handshake(
+    request: h11.Request, paths: Collection[str], origins: Collection[bytes] = ()
+) -> None:
     """Raise the :exc:`RequestError` that RFC 6455 §4.2 asks for, unless the handshake is valid.
+
+    ``origins`` are those from which a browser may come, if there are any; the Host is no proof
+    of the same origin, since whoever has a name can let it point here.
 
     Stricter than the RFC where the library behind is: one ``Upgrade`` and one ``Connection``
     header, and nothing but ASCII in the headers that it decodes.
@@ -42,6 +52,8 @@ def check_handshake(request: h11.Request, paths: Collection[str]) -> None:
         raise _bad_handshake("the header 'Connection: Upgrade' is missing")
     if len(_values(request, b"connection")) > 1 or _values(request, b"upgrade") != [b"websocket"]:
         raise _bad_handshake("send exactly one Connection and one 'Upgrade: websocket' header")
+    if origins and not {value.lower() for value in _values(request, b"origin")} <= set(origins):
+        raise RequestError(403, "pages of this site may not connect here (allowed_origins)")
     if _values(request, b"sec-websocket-version") != [b"13"]:
         raise RequestError(
             426,
