@@ -5,6 +5,7 @@ for a timer that can never fire. Each function gives the problems of one kind of
 """
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +42,7 @@ def inconsistencies(config: Any) -> list[str]:
     return [
         *_not_positive(config),
         *_words(config),
+        *_pairs(config),
         *_less(config),
         *_sizes(config),
         *_failover(config),
@@ -75,6 +77,18 @@ def _words(config: Any) -> Problems:
         value = getattr(config, name, words[0])
         if value not in words:
             yield f"{name} must be {', '.join(words[:-1])} or {words[-1]}, not {value!r}"
+
+
+def _pairs(config: Any) -> Problems:
+    """The pairs that an operator expects are written as the metrics write them."""
+    for pair in split_pairs(config.metrics_pairs):
+        if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)+(\+[A-Za-z0-9]+(-[A-Za-z0-9]+)+)?", pair):
+            yield f"metrics_pairs must be pairs like en-es, with commas between, not {pair!r}"
+
+
+def split_pairs(text: str) -> list[str]:
+    """The pairs that ``metrics_pairs`` names."""
+    return [pair.strip() for pair in text.split(",") if pair.strip()]
 
 
 def _less(config: Any) -> Problems:
