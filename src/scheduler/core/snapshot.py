@@ -41,6 +41,11 @@ class Snapshot:
         return self._state.draining
 
     @property
+    def journal_failing(self) -> bool:
+        """Whether new work is refused because it could not be kept."""
+        return self._state.journal_failed
+
+    @property
     def now_ms(self) -> int:
         """The instant that is shown."""
         return int((self._state.epoch + self._now) * 1000)
@@ -66,6 +71,7 @@ class Snapshot:
             },
             "facts": dict(sorted(state.counts.items())),
             "draining": state.draining,
+            "journal_failing": state.journal_failed,
         }
 
     def load(self) -> dict[str, Any]:
@@ -96,6 +102,7 @@ class Snapshot:
             "owed_outcomes": sum(len(s.owed) for s in state.sessions.values()),
             "owed_bytes": state.owed_bytes,
             "draining": state.draining,
+            "journal_failing": state.journal_failed,
         }
 
     def nodes(self, need: Need | None = None, *, most: int = LISTED_MAX) -> list[dict[str, Any]]:

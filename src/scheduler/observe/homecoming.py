@@ -69,6 +69,10 @@ def _write(job: View, noun: str) -> tuple[str, bool]:
     if end is not None:
         heard_later = end["heard_at_ms"] > line["at_ms"]
         return f"{text} ended at {offset(job, end['at_ms'])} ({end['why']})", not heard_later
+    probed = last(job, "probed")
+    if probed is not None and probed["connection"] == line["connection"]:
+        at = offset(job, probed["at_ms"])
+        return f"{text} is open and was pinged for an answer at {at}", False
     return f"{text} is open", False
 
 

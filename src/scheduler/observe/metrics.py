@@ -226,6 +226,8 @@ class _Gauges(Collector):
         yield _gauge("owed_outcomes", "Outcomes not yet acknowledged.", load["owed_outcomes"])
         yield _gauge("owed_bytes", "What they hold.", load["owed_bytes"])
         yield _gauge("draining", "1 while no new work is accepted.", int(load["draining"]))
+        failing = int(load["journal_failing"])
+        yield _gauge("journal_failing", "1 while the journal cannot be written.", failing)
         self._pairs.arrange(load["waiting"], [*load["running"], *load["served"]])
         waiting, running = self._by_pair(load["waiting"]), self._by_pair(load["running"])
         yield _gauge("jobs_waiting", "Jobs that no slot has.", waiting, "pair")

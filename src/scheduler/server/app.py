@@ -28,8 +28,11 @@ def make_app(snapshot: Callable[[], Snapshot], feed: Feed, metrics: Metrics) -> 
         return answer({"status": "ok", "version": __version__})
 
     async def ready(_: Request) -> JSONResponse:
-        if snapshot().draining:
+        seen = snapshot()
+        if seen.draining:
             return answer({"status": "draining"}, 503)
+        if seen.journal_failing:
+            return answer({"status": "journal_failing"}, 503)
         return answer({"status": "ready"})
 
     async def stats(_: Request) -> JSONResponse:
