@@ -104,6 +104,18 @@ def test_a_pause_ends_an_utterance_and_the_next_chunk_begins_another() -> None:
     assert [job.utterance_index for job in speaker.jobs] == [0, 1]
 
 
+def test_a_pause_is_one_of_arrival() -> None:
+    """Nobody listens to the chunks: silence that is sent goes on with the utterance."""
+    speaker = Speaker()
+    speaker.say()
+    for _ in range(50):
+        speaker.wait(0.1)
+        speaker.say(bytes(3200))
+    assert speaker.jobs == []
+    speaker.wait(3)
+    assert speaker.sounds == [TENTH + bytes(3200) * 50]
+
+
 def test_an_utterance_is_never_longer_than_it_may_be() -> None:
     """36 s of speech without a pause are cut by size, with nothing lost and nothing twice."""
     speaker = Speaker()
