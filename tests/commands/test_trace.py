@@ -71,8 +71,8 @@ async def test_what_was_finished_before_a_restart_is_said_to_be_gone(
     assert str(caught.value) == (
         f"{done.job_id}: nothing is known of this id now. This scheduler has been running since "
         "1970-01-01 00:01:30 UTC; what was finished before that is not shown any more, and the "
-        "record of a job is forgotten when finished_retention is over after its outcome. Its log "
-        "still has a line for each step, with the id"
+        "record of a job is forgotten when finished_retention is over after its outcome. The log "
+        "says what became of it: look there for the id"
     )
 
 

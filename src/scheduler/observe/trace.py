@@ -26,6 +26,6 @@ def unknown(name: str, since_ms: int) -> str:
         forgotten = "a session is forgotten when it was closed or session_retention is over"
     return (
         f"nothing is known of this id now. This scheduler has been running since {since}; what "
-        f"was finished before that is not shown any more, and {forgotten}. Its log still has a "
-        "line for each step, with the id"
+        f"was finished before that is not shown any more, and {forgotten}. The log says "
+        "what became of it: look there for the id"
     )
