@@ -11,23 +11,25 @@ from typing import Any
 
 import attrs
 import trio
-from client_support import World, reach, scheduler_world, session_on
+from client_support import PLAIN, World, reach, scheduler_world, session_on, until
 from fakes import ScriptedRunner
+from hand_journal import HandJournal
 from messages import EN_ES, capabilities, languages
-from simulation.network import Fault, Network
+from simulation.network import Fault, LinkPlan, Network
 from simulation.schedules import Fifo, simulate
 
 from scheduler.commands.checkup import Found, Patient, examine
 from scheduler.commands.doctor import recording
-from scheduler.config import Config
 from scheduler.errors import StageFailed
 from scheduler.node.agent import Description, Done
-from scheduler.runtime.connection import accept
+from scheduler.store.journal import Journal
 from scheduler.wire.common import Capability
 from scheduler.wire.node import JobAssign
 
 URL = "ws://127.0.0.1:5010"
 Watch = Callable[[Found], None]
+Freeze = Callable[[], None]
+BLACK_HOLE = Fault("black_hole", at=0)
 
 
 @attrs.frozen
@@ -39,7 +41,9 @@ class Report:
     took: float
 
 
-async def examined(network: Network, watch: Watch = lambda _: None) -> Report:
+async def examined(
+    network: Network, watch: Watch = lambda _: None, *, plans: tuple[LinkPlan, ...] = ()
+) -> Report:
     found: list[Found] = []
 
     def tell(one: Found) -> None:
@@ -47,8 +51,8 @@ async def examined(network: Network, watch: Watch = lambda _: None) -> Report:
         watch(one)
 
     patient = Patient(
-        url=URL, reach=reach(network, label="doctor"), src="en", tgt="es", audio=recording(),
-        sample_rate=16_000,
+        url=URL, reach=reach(network, *plans, label="doctor"), src="en", tgt="es",
+        audio=recording(), sample_rate=16_000,
     )  # fmt: skip
     begun = trio.current_time()
     failed = await examine(patient, tell)
@@ -93,13 +97,36 @@ def diagnose(name: str) -> Report:
 
 
 @contextlib.asynccontextmanager
-async def world_with(*runners: ScriptedRunner, **settings: Any) -> AsyncIterator[World]:
+async def world_with(
+    *runners: ScriptedRunner, keeps: Journal | None = None, **settings: Any
+) -> AsyncIterator[World]:
     """A scheduler whose nodes have all registered."""
-    async with scheduler_world(**settings) as world:
+    async with scheduler_world(keeps=keeps, **settings) as world:
         for runner in runners:
             world.add_node(runner, slots=1)
         await trio.sleep(1)
         yield world
+
+
+@contextlib.asynccontextmanager
+async def world_with_one_that_freezes(runner: Hearer) -> AsyncIterator[tuple[World, Freeze]]:
+    """A scheduler and a node that does nothing any more, not even dial, once it was frozen."""
+    frozen = trio.Event()
+    async with scheduler_world() as world:
+        connect = reach(world.network, label="node")
+
+        async def dial() -> trio.abc.Stream:
+            if frozen.is_set():
+                await trio.sleep_forever()
+            return await connect()
+
+        def freeze() -> None:
+            frozen.set()
+            world.link_of("node").strike(BLACK_HOLE)
+
+        world.add_node(runner, slots=1, open_stream=dial)
+        await trio.sleep(1)
+        yield world, freeze
 
 
 @contextlib.asynccontextmanager
@@ -136,7 +163,26 @@ async def another_program() -> Report:
 
 
 @ailment
-async def mute_program() -> Report:
+async def no_websocket() -> Report:
+    """A proxy before the scheduler, which passes plain requests only."""
+
+    async def answer(stream: trio.abc.Stream) -> None:
+        asked = bytes(await stream.receive_some())
+        body = b'{"status":"ready"}'
+        upgrade = asked.startswith(b"GET /ws/")
+        head = b"400 Bad Request" if upgrade else b"200 OK"
+        await stream.send_all(
+            b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+        )
+
+    async with something_else(answer) as network:
+        return await examined(network)
+
+
+@ailment
+async def frozen_scheduler() -> Report:
+    """The kernel takes connections for a stopped process."""
+
     async def say_nothing(stream: trio.abc.Stream) -> None:
         await trio.sleep_forever()
 
@@ -145,13 +191,42 @@ async def mute_program() -> Report:
 
 
 @ailment
-async def frozen_scheduler() -> Report:
-    async def say_nothing(stream: trio.abc.Stream) -> None:
-        async with accept(stream, Config()) as connection:
-            await connection.run(lambda raw: None)
+async def no_welcome() -> Report:
+    """A journal that takes for ever: nothing is promised before it is kept."""
+    async with world_with(Hearer(), keeps=HandJournal()) as world:
+        return await examined(world.network)
 
-    async with something_else(say_nothing) as network:
-        return await examined(network)
+
+@ailment
+async def journal_full() -> Report:
+    """The doctor's own hello is the first thing that cannot be kept."""
+    journal = HandJournal()
+    async with world_with(Hearer(), keeps=journal) as world:
+
+        async def fail_at_the_first_record() -> None:
+            await until(lambda: bool(journal.pending))
+            journal.fail()
+
+        world.nursery.start_soon(fail_at_the_first_record)
+        return await examined(world.network)
+
+
+@ailment
+async def journal_failing() -> Report:
+    journal = HandJournal(at_once=True)
+    async with world_with(Hearer(), keeps=journal) as world:
+        journal.fail()
+        return await examined(world.network)
+
+
+@ailment
+async def draining() -> Report:
+    async with world_with(Hearer(seconds=25)) as world, session_on(world.network) as session:
+        session.submit(b"a long story")
+        await trio.sleep(1)
+        world.shutdown.request()
+        await trio.sleep(1)
+        return await examined(world.network)
 
 
 @ailment
@@ -192,6 +267,15 @@ async def all_busy() -> Report:
 
 
 @ailment
+async def silent_node() -> Report:
+    """Frozen for so long that it gets no new jobs, and not so long that it is given up."""
+    async with world_with_one_that_freezes(Hearer()) as (world, freeze):
+        freeze()
+        await trio.sleep(2)
+        return await examined(world.network)
+
+
+@ailment
 async def refused() -> Report:
     async with world_with(Hearer(), audio_chars_max=1000) as world:
         return await examined(world.network)
@@ -201,6 +285,65 @@ async def refused() -> Report:
 async def slow_node() -> Report:
     async with world_with(Hearer(seconds=25)) as world:
         return await examined(world.network)
+
+
+@ailment
+async def frozen_node() -> Report:
+    """It freezes before it can receipt the job."""
+    async with world_with_one_that_freezes(Hearer()) as (world, freeze):
+
+        def watch(found: Found) -> None:
+            if found.name == "slot":
+                freeze()
+
+        return await examined(world.network, watch)
+
+
+@ailment
+async def node_froze_in_its_job() -> Report:
+    runner = Hearer(seconds=25)
+    async with world_with_one_that_freezes(runner) as (world, freeze):
+
+        async def freeze_in_the_job() -> None:
+            await until(lambda: bool(runner.ran))
+            await trio.sleep(0.5)
+            freeze()
+
+        world.nursery.start_soon(freeze_in_the_job)
+        return await examined(world.network)
+
+
+@ailment
+async def node_died_in_its_job() -> Report:
+    runner = Hearer(seconds=25)
+    async with world_with_one_that_freezes(runner) as (world, freeze):
+
+        async def die_in_the_job() -> None:
+            await until(lambda: bool(runner.ran))
+            await trio.sleep(0.5)
+            link = world.link_of("node")
+            freeze()
+            link.reset()
+
+        world.nursery.start_soon(die_in_the_job)
+        return await examined(world.network)
+
+
+@ailment
+async def scheduler_froze() -> Report:
+    """It freezes while the doctor waits for the result; its port takes connections all the same."""
+    runner = Hearer(seconds=25)
+    black = LinkPlan(latency=PLAIN.latency, faults=(BLACK_HOLE,))
+    async with world_with(runner) as world:
+
+        async def freeze_in_the_job() -> None:
+            await until(lambda: bool(runner.ran))
+            await trio.sleep(0.5)
+            doctors = [link for link in world.network.links if link.label == "doctor"]
+            doctors[0].strike(BLACK_HOLE)
+
+        world.nursery.start_soon(freeze_in_the_job)
+        return await examined(world.network, plans=(PLAIN, PLAIN, black, black))
 
 
 @ailment
@@ -224,7 +367,7 @@ async def lost_receipt() -> Report:
         def cut_off(found: Found) -> None:
             if found.name == "result":
                 link = next(one for one in world.network.links if one.label == "doctor")
-                link.strike(Fault("black_hole", at=0))
+                link.strike(BLACK_HOLE)
 
         return await examined(world.network, cut_off)
 

@@ -25,6 +25,7 @@ from scheduler.runtime.dialer import open_stream as open_tcp
 from scheduler.runtime.dialer import parse_url
 from scheduler.runtime.shell import Shell
 from scheduler.server.serve import Shutdown, serve
+from scheduler.store.journal import Journal
 from scheduler.wire import session as wire
 from scheduler.wire.codec import decode_from_session, encode
 from scheduler.wire.common import Hardware, ServiceTimings
@@ -88,6 +89,7 @@ class World:
     nursery: trio.Nursery
     ids: CountingIds = attrs.Factory(CountingIds)
     shutdown: Shutdown = attrs.Factory(Shutdown)
+    keeps: Journal | None = None
     _shell: Shell | None = None
 
     @property
@@ -100,15 +102,17 @@ class World:
         self.shutdown = Shutdown()
         run = partial(
             serve, self.config, listeners=[self.network.listener()], ids=self.ids,
-            epoch=0.0, shutdown=self.shutdown,
+            epoch=0.0, shutdown=self.shutdown, journal=self.keeps,
         )  # fmt: skip
         self._shell = await self.nursery.start(run)
 
-    def add_node(self, runner: ScriptedRunner, *, slots: int = 4) -> None:
+    def add_node(
+        self, runner: ScriptedRunner, *, slots: int = 4, open_stream: Reach | None = None
+    ) -> None:
         """Let a node join, as soon as there is a scheduler."""
         agent = Agent(
             runner,
-            open_stream=reach(self.network, label="node"),
+            open_stream=open_stream or reach(self.network, label="node"),
             node_config=NodeConfig(slots=slots),
             hardware=Hardware(cpu_cores=2, memory_gb=4),
             draw=lambda: 0.5,
@@ -135,12 +139,19 @@ class World:
 
 @contextlib.asynccontextmanager
 async def scheduler_world(
-    runner: ScriptedRunner | None = None, *, started: bool = True, **settings: Any
+    runner: ScriptedRunner | None = None,
+    *,
+    started: bool = True,
+    keeps: Journal | None = None,
+    **settings: Any,
 ) -> AsyncIterator[World]:
-    """A world with a scheduler (unless it is to be ``started`` later) and one node, if any."""
+    """A world with a scheduler (unless it is to be ``started`` later) and one node, if any.
+
+    ``keeps`` is the journal of the scheduler; without it that is memory.
+    """
     with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
-            world = World(Network(), Config(**settings), nursery)
+            world = World(Network(), Config(**settings), nursery, keeps=keeps)
             if started:
                 await world.start()
             if runner is not None:

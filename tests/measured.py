@@ -15,10 +15,14 @@ PREFIX = "lingua_scheduler_"
 class Measured(Stage):
     """A stage whose facts are counted."""
 
-    def __init__(self, *, pairs_max: int = 8, **settings: Any) -> None:
+    def __init__(
+        self, *, pairs_max: int = 8, expected: tuple[str, ...] = (), **settings: Any
+    ) -> None:
         self.metrics: Metrics | None = None
         Playbook.__init__(self, **settings)
-        self.metrics = Metrics(lambda: self.engine.snapshot(self.now), pairs_max=pairs_max)
+        self.metrics = Metrics(
+            lambda: self.engine.snapshot(self.now), pairs_max=pairs_max, expected=expected
+        )
         self.person, self.welcome = self.join_session()
 
     def apply(self, event: Event) -> list[Effect]:

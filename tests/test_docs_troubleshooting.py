@@ -10,6 +10,8 @@ from troubles import TROUBLES
 from scheduler.commands.checkup import STEPS
 from scheduler.commands.doctor import EXIT_BASE, line_about
 from scheduler.commands.trace import lines_about
+from scheduler.core.job import OutcomeKind
+from scheduler.errors import Close, Code
 
 TEXT = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r"<!-- (trace|doctor): (\w+) -->\n\n```text\n(.*?)\n```\n", TEXT, re.DOTALL)
@@ -52,3 +54,38 @@ def test_the_steps_are_listed() -> None:
     """The table of the doctor's steps has each with its number and its exit code."""
     rows = re.findall(r"^\| (\d+) \| (\w+) \| (\d+) \|", TEXT, re.MULTILINE)
     assert rows == [(str(n), name, str(EXIT_BASE + n)) for n, name in enumerate(STEPS, 1)]
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the first column of the first table below a line that has these words."""
+    lines = TEXT.split(heading, 1)[1].lstrip("\n").split("\n\n", 2)[1].splitlines()
+    return [re.findall(r"`([^`]+)`", line.split("|")[1]) for line in lines[2:]]
+
+
+def test_every_reason_has_its_place() -> None:
+    """Each reason that a client may be told leads to the part that explains it."""
+    reasons = [str(kind) for kind in OutcomeKind if kind is not OutcomeKind.TRANSLATED]
+    assert rows("What a client is told of an utterance") == [
+        [reason] for reason in (*reasons, "gap")
+    ]
+
+
+def test_every_code_of_a_failure_is_explained() -> None:
+    """Each code with which our own nodes fail a job, or the scheduler for them, has its entry."""
+    explained = {code for (code,) in rows("The codes with which nodes fail")}
+    given = {
+        str(Code[name])
+        for path in (ROOT / "src" / "scheduler" / "node").rglob("*.py")
+        for name in re.findall(r"\bCode\.([A-Z_]+)", path.read_text(encoding="utf-8"))
+    }
+    assert explained == given | {str(Code.NODE_UNAVAILABLE)}
+
+
+def test_every_close_code_can_be_looked_up() -> None:
+    """The document says where close codes are explained, and that place has each of them."""
+    assert "(operations.md#why-a-connection-was-closed)" in TEXT
+    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    part = operations.split("## Why a connection was closed", 1)[1].split("\n## ", 1)[0]
+    assert {int(code) for code in re.findall(r"^\| (\d{4}) \|", part, re.MULTILINE)} == {
+        close.code for close in Close
+    }

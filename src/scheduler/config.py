@@ -188,7 +188,10 @@ class Config:
 
     # -- bounds -----------------------------------------------------------------
     metrics_pairs_max: Count = _setting(
-        16, "Language pairs with metrics of their own; further ones are counted as 'other'."
+        64, "Language pairs that nodes serve with metrics of their own; more count as 'other'."
+    )
+    metrics_pairs: str = _setting(
+        "", "Language pairs that have metrics of their own in any case, e.g. 'en-es,es-en'."
     )
     connections_max: Count = _setting(20_000, "Connections of all kinds at one time.")
     sessions_max: Count = _setting(12_000, "Sessions at one time, resumable ones included.")

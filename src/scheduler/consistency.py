@@ -46,6 +46,7 @@ def inconsistencies(config: Any) -> list[str]:
         *_not_positive(config),
         *_words(config),
         *_origins(config),
+        *_pairs(config),
         *_less(config),
         *_sizes(config),
         *_failover(config),
@@ -87,6 +88,18 @@ def _origins(config: Any) -> Problems:
     for origin in filter(None, config.allowed_origins.split(",")):
         if not ORIGIN.fullmatch(origin.strip()):
             yield f"allowed_origins must be like https://host or http://host:port, not {origin!r}"
+
+
+def _pairs(config: Any) -> Problems:
+    """The pairs that an operator expects are written as the metrics write them."""
+    for pair in split_pairs(config.metrics_pairs):
+        if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)+(\+[A-Za-z0-9]+(-[A-Za-z0-9]+)+)?", pair):
+            yield f"metrics_pairs must be pairs like en-es, with commas between, not {pair!r}"
+
+
+def split_pairs(text: str) -> list[str]:
+    """The pairs that ``metrics_pairs`` names."""
+    return [pair.strip() for pair in text.split(",") if pair.strip()]
 
 
 def _less(config: Any) -> Problems:

@@ -45,6 +45,13 @@ def test_one_good_node_is_enough() -> None:
     assert found[-1].text == "2 slots are free"
 
 
+def test_what_a_node_has_instead_is_told() -> None:
+    """A node without the pair is named with the pairs that it has, the first of them."""
+    other = machine("language_missing", "cannot do en→es") | {"pairs": ["de-fr"] * 9}
+    found = about_nodes(view(other), URL)
+    assert found[-1].text.endswith(f"cannot do en→es; it has {', '.join(['de-fr'] * 8)}, …")
+
+
 def test_errors_of_services_are_told() -> None:
     """What a service says about its own fault is shown, once."""
     told = about_nodes(view(machine("service_not_ready", "tts is not ready", error="no key")), URL)
@@ -56,7 +63,7 @@ def test_errors_of_services_are_told() -> None:
 def test_nobody_there() -> None:
     """Without nodes, it is said whether there have been any, and how to start one."""
     assert "none has been since" in about_nodes(view(), URL)[0].text
-    assert "3 have been, and left" in about_nodes(view(joined=3), URL)[0].text
+    assert "there were 3 registrations" in about_nodes(view(joined=3), URL)[0].text
     assert f"python -m scheduler node --url {URL}" in about_nodes(view(), URL)[0].advice
 
 

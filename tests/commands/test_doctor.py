@@ -2,10 +2,14 @@
 
 import io
 import wave
+from functools import partial
+from pathlib import Path
 
 import pytest
+import trio
 from ailments import Hearer, world_with
 from client_support import reach
+from process_support import program
 from simulation.network import Network
 
 from scheduler.commands.checkup import Found
@@ -22,6 +26,23 @@ async def test_the_exit_code_names_the_step(
         assert await run_doctor("ws://x", "en", "es", reach=reach(world.network)) == 14
     async with world_with(Hearer()) as world:
         assert await run_doctor("ws://x", "en", "es", reach=reach(world.network)) == 0
+
+
+async def test_nothing_but_its_lines_is_printed(tmp_path: Path) -> None:
+    """Whoever reads the output gets steps and advice only, no log lines between them."""
+
+    async def refuse(stream: trio.abc.Stream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio.serve_tcp, refuse, 0, host="127.0.0.1")
+        [listener] = await nursery.start(serve)
+        url = f"ws://127.0.0.1:{listener.socket.getsockname()[1]}"
+        async with program("doctor", "--url", url, directory=tmp_path) as doctor:
+            assert await doctor.ended() == 12
+        nursery.cancel_scope.cancel()
+    assert [line.split()[0] for line in doctor.lines] == ["ok", "FAIL", "next:"]
 
 
 async def test_it_leaves_nothing_behind(autojump_clock: object) -> None:

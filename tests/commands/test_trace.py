@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import trio
 from client_support import reach, scheduler_world, session_on
 from fakes import ScriptedRunner
+from hand_journal import HandJournal
 from troubles import TROUBLES, Stage
 
 from scheduler.commands.trace import lines_about, run_trace
@@ -40,10 +42,38 @@ async def test_json_is_the_answer_of_the_api(
 
 
 async def test_an_unknown_id_is_an_error(autojump_clock: object) -> None:
-    """An id that names nothing is said to name nothing."""
+    """An id that names nothing is said to name nothing, and why that may be."""
     async with scheduler_world() as world:
-        with pytest.raises(SchedulerError, match="job-9: no job, trace or session"):
+        with pytest.raises(SchedulerError, match="job-9: nothing is known of this id now"):
             await run_trace("job-9", "", as_json=False, reach=reach(world.network))
+
+
+async def test_what_was_finished_before_a_restart_is_said_to_be_gone(
+    autojump_clock: object,
+) -> None:
+    """The record of a finished job ends with its scheduler; the next one says since when it is."""
+    journal = HandJournal(at_once=True)
+    async with (
+        scheduler_world(ScriptedRunner(), keeps=journal) as world,
+        session_on(world.network) as session,
+    ):
+        done = await session.translate(b"hola")
+        assert done.job_id is not None
+        await trio.sleep(1)
+        world.shutdown.request()
+        world.shutdown.request()
+        await trio.sleep(89)
+        world.keeps = HandJournal(journal.kept, at_once=True)
+        await world.start()
+        await trio.sleep(60)
+        with pytest.raises(SchedulerError) as caught:
+            await run_trace(done.job_id, "", as_json=False, reach=reach(world.network))
+    assert str(caught.value) == (
+        f"{done.job_id}: nothing is known of this id now. This scheduler has been running since "
+        "1970-01-01 00:01:30 UTC; what was finished before that is not shown any more, and the "
+        "record of a job is forgotten when finished_retention is over after its outcome. The log "
+        "says what became of it: look there for the id"
+    )
 
 
 def test_a_session_is_introduced() -> None:

@@ -104,6 +104,18 @@ def test_a_pause_ends_an_utterance_and_the_next_chunk_begins_another() -> None:
     assert [job.utterance_index for job in speaker.jobs] == [0, 1]
 
 
+def test_a_pause_is_one_of_arrival() -> None:
+    """Nobody listens to the chunks: silence that is sent goes on with the utterance."""
+    speaker = Speaker()
+    speaker.say()
+    for _ in range(50):
+        speaker.wait(0.1)
+        speaker.say(bytes(3200))
+    assert speaker.jobs == []
+    speaker.wait(3)
+    assert speaker.sounds == [TENTH + bytes(3200) * 50]
+
+
 def test_an_utterance_is_never_longer_than_it_may_be() -> None:
     """36 s of speech without a pause are cut by size, with nothing lost and nothing twice."""
     speaker = Speaker()
@@ -195,6 +207,46 @@ def test_a_client_may_count_anew_for_each_utterance() -> None:
         speaker.say(seq=2)
         speaker.say(b"", seq=3, final=True)
     assert speaker.sounds == [TENTH * 2] * 3
+
+
+def test_utterances_of_one_chunk_may_have_one_number() -> None:
+    """A client for which each chunk is a whole utterance may call every one of them 0."""
+    speaker = Speaker()
+    for _ in range(3):
+        speaker.say(TENTH, seq=0, final=True)
+    assert speaker.sounds == [TENTH] * 3
+
+
+def test_a_new_count_may_begin_with_another_number() -> None:
+    """The first count began with 0, the others with 1, one after a pause and no final chunk."""
+    speaker = Speaker()
+    speaker.say(b"", seq=0)
+    for _ in range(2):
+        speaker.say(seq=1)
+        speaker.say(seq=2, final=True)
+    speaker.say(seq=3)
+    speaker.wait(3)
+    speaker.say(seq=1, final=True)
+    assert speaker.sounds == [TENTH * 2, TENTH * 2, TENTH, TENTH]
+
+
+def test_what_is_sent_again_after_a_resume_is_a_repeat() -> None:
+    """An utterance that was cut already is not heard twice, though it begins with the first number.
+
+    What goes on from there is new, and from then on a client may count anew again.
+    """
+    speaker = Speaker()
+    for seq in range(3):
+        speaker.say(seq=seq, final=seq == 2)
+    for _ in range(2):
+        speaker.book.leave(speaker.connection)
+        speaker.connection = speaker.book.resume(speaker.ack)
+        for seq in range(3):
+            speaker.say(seq=seq, final=seq == 2)
+    assert speaker.sounds == [TENTH * 3]
+    speaker.say(seq=3, final=True)
+    speaker.say(seq=0, final=True)
+    assert speaker.sounds == [TENTH * 3, TENTH, TENTH]
 
 
 @pytest.mark.parametrize(
@@ -297,15 +349,20 @@ def test_limits_that_clash_are_refused() -> None:
 @given(
     steps=st.lists(
         st.tuples(
-            st.integers(0, 3), st.booleans(), st.sampled_from((0, 64, 191, 192, 193)), st.booleans()
+            st.integers(0, 3), st.booleans(), st.sampled_from((0, 64, 191, 192, 193)),
+            st.sampled_from((None, 0, 1, 2, 5, 40)), st.booleans(),
         ),
         max_size=40,
     )
-)
+)  # fmt: skip
 def test_every_sample_is_in_exactly_one_utterance(
-    steps: list[tuple[int, bool, int, bool]],
+    steps: list[tuple[int, bool, int, int | None, bool]],
 ) -> None:
-    """Whatever the chunks, pauses and lost connections: all sound, once, in order, bounded."""
+    """Whatever the chunks, pauses and lost connections: all sound, once, in order, bounded.
+
+    With a lost connection the last chunk may be lost; the client resumes and sends that one
+    again, and as many before it as it likes.
+    """
     speaker = Speaker(
         chunked_seconds_max=4.0,
         chunked_bytes_max=14,
@@ -313,17 +370,20 @@ def test_every_sample_is_in_exactly_one_utterance(
         slots=256,
         outbox_messages_max=4096,
     )
-    spoken = b""
-    for position, (samples, final, sixtyfourths, broken) in enumerate(steps):
-        sound = position.to_bytes(2, "little") * (samples * 3)
-        spoken += sound
-        speaker.say(sound, final=final)
+    spoken: list[tuple[bytes, bool]] = []
+    for seq, (samples, final, sixtyfourths, again, arrives) in enumerate(steps):
+        spoken.append((seq.to_bytes(2, "little") * (samples * 3), final))
+        broken = again is not None
+        if arrives or not broken:
+            speaker.say(spoken[seq][0], final=final, seq=seq)
         if broken:
             speaker.book.leave(speaker.connection)
         speaker.wait(sixtyfourths / 64)
-        if broken:
+        if again is not None:
             speaker.connection = speaker.book.resume(speaker.ack)
+            for number in range(max(0, seq - again), seq + 1):
+                speaker.say(spoken[number][0], final=spoken[number][1], seq=number)
     speaker.wait(3)
-    assert b"".join(speaker.sounds) == spoken
+    assert b"".join(speaker.sounds) == b"".join(sound for sound, _ in spoken)
     assert all(0 < len(sound) <= 14 for sound in speaker.sounds)
     assert [job.utterance_index for job in speaker.jobs] == list(range(len(speaker.jobs)))

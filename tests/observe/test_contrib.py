@@ -9,6 +9,8 @@ import pytest
 from measured import Measured, one_delivered
 from repository import ROOT
 
+from scheduler.observe.labels import CODES, OUTCOMES
+
 CONTRIB = ROOT / "contrib"
 LABELS = {
     "job", "instance", "le",  # Prometheus' own
@@ -37,6 +39,9 @@ def dashboard() -> dict[str, Any]:
 
 
 def expressions() -> Iterator[tuple[str, str]]:
+    for variable in dashboard()["templating"]["list"]:
+        if variable["type"] == "query":
+            yield f"variable {variable['name']}", variable["query"]["query"]
     for panel in dashboard()["panels"]:
         for target in panel["targets"]:
             yield f"panel {panel['title']}", target["expr"]
@@ -54,6 +59,28 @@ def test_what_is_asked_for_exists(where: str, text: str) -> None:
     assert labels <= LABELS, where
 
 
+def test_what_labels_are_compared_with_exists() -> None:
+    """Each value that an expression wants of a label is one that the label may have."""
+    values = {"outcome": OUTCOMES, "code": CODES, "reason": {"age", "retention", "session_ended"}}
+    wanted = [
+        (label, value)
+        for _, text in expressions()
+        for label, pattern in re.findall(r'(outcome|code|reason)(?:=~|!=|=)"([^"]*)"', text)
+        for value in pattern.split("|")
+    ]
+    assert {label for label, _ in wanted} == {"outcome", "code", "reason"}
+    assert [(label, value) for label, value in wanted if value not in values[label]] == []
+
+
+def test_every_alert_is_tested_to_be_raised_and_to_be_silent() -> None:
+    """alerts_test.yml has for each alert a case in which it fires, and one in which it does not."""
+    alerts = set(re.findall(r"- alert: (\w+)", (CONTRIB / "prometheus/alerts.yml").read_text()))
+    cases = (CONTRIB / "prometheus/alerts_test.yml").read_text()
+    outcomes = re.findall(r"alertname: (\w+),?\s+exp_alerts:( \[\])?", cases)
+    assert {name for name, silent in outcomes if silent} == alerts
+    assert {name for name, silent in outcomes if not silent} == alerts
+
+
 def test_every_metric_is_of_use_to_somebody() -> None:
     """No metric of ours is missing on both the dashboard and in the alerts, but for a few."""
     used = " ".join(text for _, text in expressions())
@@ -62,7 +89,7 @@ def test_every_metric_is_of_use_to_somebody() -> None:
     suffix = "(_total|_bucket|_sum|_count)?"
     unused = {name for name in families if not re.search(rf"\b{name}{suffix}\b", used)}
     assert {name.removeprefix("lingua_scheduler_") for name in unused} == {
-        "attempts", "draining", "jobs_accepted", "jobs_salvaged", "nodes_joined",
+        "attempts", "jobs_accepted", "jobs_salvaged", "nodes_joined",
         "outcomes_played", "outcomes_written", "resumes_refused", "sessions_begun",
         "sessions_resumed", "stale_inputs",
     }  # fmt: skip

@@ -140,16 +140,19 @@ def test_a_device_that_froze(seed: int) -> None:
 
     *early, third = said["cut"]
     for _, text in early:
-        assert "stopped answering pings at 28.0 s; it is kept and will be replayed when" in text
+        assert "stopped answering pings at 28.0 s (the device was frozen or cut off)" in text
+        assert "; it is kept and will be replayed when" in text
         assert "session s-1 resumes (until 00:10:34 UTC)" in text
     assert third[0] == "UNWRITTEN"
-    assert "the connection of its session had ended at 15.0 s (no sign of life)" in third[1]
+    ended = "had ended at 15.0 s (no sign of life: the device was frozen or cut off)"
+    assert f"the connection of its session {ended}" in third[1]
     assert said["doctor"].failed == 0, "scheduler and node are well: it is the device"
 
     for got, (code, text) in zip(said["got"], said["thawed"], strict=True):
         assert code == ("DELIVERED" if got == "diez de tréboles" else "JOB_TIMEOUT")
         assert (got == "job_timeout") == (code == "JOB_TIMEOUT")
         assert "having resumed at" in text
+        assert "(no sign of life: the device was frozen or cut off)" in text
 
 
 def test_both_ends_of_the_race_are_seen() -> None:

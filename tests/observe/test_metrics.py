@@ -10,6 +10,7 @@ from measured import PREFIX, Measured, one_delivered
 from messages import result, utterance
 from prometheus_client.parser import text_string_to_metric_families
 
+from scheduler.observe.labels import ASKED_MAX
 from scheduler.wire import node, session
 from scheduler.wire.common import Pipeline
 
@@ -69,6 +70,66 @@ def test_demand_is_valid_without_nodes() -> None:
         stage.say(machine, result(stage.last(machine, node.JobAssign), node_id))
     assert stage.read("jobs_waiting", pair="en-es") == 0
     assert stage.read("jobs_running", pair="en-es") == 0
+
+
+def flood(stage: Measured, sessions: int = 30) -> None:
+    """Clients that ask for more invented pairs than there are labels, all at once."""
+    for number in range(sessions):
+        person, welcome = stage.join_session()
+        src = f"{chr(97 + number)}qx"
+        stage.say(person, utterance(welcome.session_id, 0, src=src, tgt="yy"))
+
+
+def test_invented_pairs_do_not_hide_the_demand_of_a_served_one() -> None:
+    """A pair that a node serves is seen to wait and to run, whatever else clients ask for.
+
+    Also when its node is busy, and when it is gone and only the pair's own past speaks for it.
+    """
+    stage = Measured(pairs_max=1)
+    machine, node_id = stage.join_node(slots=1)
+    flood(stage)
+    stage.submit(0)
+    stage.submit(1)
+    assert stage.read("jobs_waiting", pair="en-es") == 1
+    assert stage.read("jobs_running", pair="en-es") == 1
+    stage.say(machine, result(stage.last(machine, node.JobAssign), node_id))
+    stage.leave(machine)
+    assert stage.read("jobs_waiting", pair="en-es") == 1
+    assert stage.read("jobs_waiting", pair="other") == 30 - ASKED_MAX
+    assert stage.read("jobs_settled_total", pair="en-es", outcome="translated") == 1
+
+
+def test_a_pair_whose_nodes_are_all_busy_is_served() -> None:
+    """The first job of a pair waits for a busy node that can do it: it is no invention."""
+    stage = Measured()
+    stage.join_node(slots=1, pairs=(("en", "es"), ("de", "es")))
+    stage.submit()
+    flood(stage)
+    stage.say(stage.person, utterance(stage.welcome.session_id, 1, src="de", tgt="es"))
+    assert stage.read("jobs_waiting", pair="de-es") == 1
+
+
+def test_an_expected_pair_is_measured_before_anybody_asks() -> None:
+    """Zero demand is a number from the start, and in a flood without any node it is counted."""
+    stage = Measured(expected=("en-es",))
+    assert stage.read("jobs_waiting", pair="en-es") == 0
+    flood(stage)
+    stage.submit()
+    assert stage.read("nodes", status="ready") == 0
+    assert stage.read("jobs_waiting", pair="en-es") == 1
+
+
+def test_nothing_is_left_of_a_pair_that_lost_its_label() -> None:
+    """Counters and histograms of such a pair go with it, or floods would fill the memory."""
+    stage = Measured(pairs_max=1)
+    for src in ("en", "de"):
+        machine, node_id = stage.join_node(pairs=((src, "es"),))
+        stage.say(stage.person, utterance(stage.welcome.session_id, ord(src[0]), src=src, tgt="es"))
+        stage.say(machine, result(stage.last(machine, node.JobAssign), node_id))
+    assert stage.metrics is not None
+    text = stage.metrics.exposition().decode()
+    assert 'pair="de-es"' in text
+    assert 'pair="en-es"' not in text
 
 
 def test_jobs_of_one_pair_count_together() -> None:

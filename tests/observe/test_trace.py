@@ -2,7 +2,7 @@
 
 from troubles import Stage
 
-from scheduler.observe.trace import explain
+from scheduler.observe.trace import explain, unknown
 
 
 def test_a_session_shows_all_its_jobs() -> None:
@@ -45,3 +45,13 @@ def test_explaining_changes_nothing() -> None:
     assert view is not None
     explain(view)
     assert "verdict" not in view["jobs"][0]
+
+
+def test_each_kind_of_id_is_forgotten_by_its_own_rule() -> None:
+    """What is told of an id that nobody knows depends on what it would be the id of."""
+    since = "has been running since 2026-01-02 03:04:05 UTC"
+    job, session = (unknown(name, 1_767_323_045_999) for name in ("job-1", "s-1"))
+    assert since in job
+    assert since in session
+    assert "finished_retention" in job
+    assert "session_retention" in session

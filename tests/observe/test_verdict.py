@@ -28,7 +28,10 @@ EXPECTED = {
     "restarted": ("DELIVERED", "(node-1 had it when the scheduler was restarted)"),
     "cancelled": ("CANCELLED", "Cancelled 2.50 s after submission: cancelled by the session."),
     "closed": ("CANCELLED", "the session ended: done."),
-    "unanswered": ("UNACKNOWLEDGED", "had stopped answering pings at 27.0 s; its acknowledgement"),
+    "unanswered": (
+        "UNACKNOWLEDGED",
+        "had stopped answering pings at 27.0 s (the device was frozen",
+    ),
     "frozen": ("UNACKNOWLEDGED", "will be replayed when session s-1 resumes (until 00:10:33 UTC)"),
     "frozen_and_thawed": ("DELIVERED", "having resumed at 92.0 s"),
     "frozen_for_good": ("EXPIRED", "expired at 152.0 s because the session ended: not resumed"),

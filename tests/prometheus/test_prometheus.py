@@ -2,30 +2,35 @@
 
 import contextlib
 import json
+import re
 import shutil
 import socket
 import subprocess
-import sys
-import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from fakes import ScriptedRunner
+from process_support import program
 from repository import ROOT
 
-from scheduler.client import connect
-from scheduler.errors import TranslationFailed
+from scheduler.client import Session, connect
+from scheduler.config import NodeConfig
+from scheduler.node.agent import Agent
+from scheduler.runtime.dialer import open_stream, parse_url
+from scheduler.wire.common import Hardware
 
 pytestmark = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="needs the Debian package prometheus"
 )
 
-CONTRIB = ROOT / "contrib" / "prometheus"
+CONTRIB = ROOT / "contrib"
+RULES = CONTRIB / "prometheus"
 PATIENCE_S = 60.0
 LOOK_S = 0.1
 CONFIG = """\
@@ -38,6 +43,8 @@ scrape_configs:
     static_configs:
       - targets: ["127.0.0.1:{port}"]
 """
+Ask = Callable[[str], Awaitable[list[Any]]]
+"""The answer of a Prometheus to a query: its samples."""
 
 
 def free_port() -> int:
@@ -56,88 +63,145 @@ def promtool(*arguments: str, text: str | None = None) -> str:
 
 
 async def fetch(url: str) -> str:
+    """The body of an answer; ``OSError`` if there is none, or another status than 200."""
+
     def read() -> str:
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                return str(answer.read().decode())
-        except urllib.error.HTTPError as error:  # Prometheus says 503 while it starts
-            error.close()
-            raise
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return str(answer.read().decode())
 
     return await trio.to_thread.run_sync(read)
 
 
-async def until(condition: Callable[[], Any]) -> Any:
-    """The first true value; other processes tell nobody when they are ready."""
-    with trio.fail_after(PATIENCE_S):
+async def until(ask: Ask, query: str, *values: str) -> list[Any]:
+    """The samples of a query, once it has these values; another process tells nobody when."""
+    found: list[Any] = []
+    with trio.move_on_after(PATIENCE_S):
         while True:
-            with contextlib.suppress(OSError):
-                if found := await condition():
+            with contextlib.suppress(OSError):  # it is starting
+                found = await ask(query)
+                if [sample["value"][1] for sample in found] == list(values):
                     return found
             await trio.sleep(LOOK_S)
+    raise AssertionError(f"{query} is not {values} but {found}")
 
 
 @contextlib.asynccontextmanager
-async def running(*command: str) -> AsyncIterator[None]:
-    """A process, for the length of the block."""
+async def scheduler(directory: Path) -> AsyncIterator[int]:
+    """A scheduler that expects en-es; its port."""
+    settings = ("--port", "0", "--journal", "memory", "--pending-timeout", "300")
+    async with program(*settings, "--metrics-pairs", "en-es", directory=directory) as running:
+        yield await running.port()
+
+
+@contextlib.asynccontextmanager
+async def prometheus(directory: Path, target: int) -> AsyncIterator[Ask]:
+    """A Prometheus that scrapes ``target`` and has the alerts; fails if it does not stay."""
+    port, config, log = free_port(), directory / "prometheus.yml", directory / "prometheus.log"
+    config.write_text(CONFIG.format(port=target, rules=RULES / "alerts.yml"))
+    flags = (
+        f"--config.file={config}",
+        f"--storage.tsdb.path={directory / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    )
+
+    async def ask(path: str) -> Any:
+        return json.loads(await fetch(f"http://127.0.0.1:{port}/api/v1/{path}"))["data"]
+
+    async def query(text: str) -> list[Any]:
+        answer = await ask(f"query?{urllib.parse.urlencode({'query': text})}")
+        return list(answer["result"])
+
+    async def run() -> None:
+        with log.open("wb") as output:
+            await trio.run_process(["prometheus", *flags], stdout=output, stderr=output)
+        raise AssertionError(f"prometheus has ended: {log.read_text()}")
+
     async with trio.open_nursery() as nursery:
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        nursery.start_soon(partial(trio.run_process, list(command), check=False, **quiet))
-        yield
+        nursery.start_soon(run)
+        await until(query, 'up{job="lingua-scheduler"}', "1")
+        yield query
+        health: dict[str, str] = {}
+        while not health or "unknown" in health.values():  # until each was evaluated
+            groups = (await ask("rules"))["groups"]
+            health = {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
+        alerts = re.findall(r"- alert: (\w+)", (RULES / "alerts.yml").read_text())
+        assert health == dict.fromkeys(alerts, "ok"), groups
         nursery.cancel_scope.cancel()
 
 
-@contextlib.asynccontextmanager
-async def scheduler() -> AsyncIterator[int]:
-    """A scheduler that was asked for one utterance and had no node for it; its port."""
-    port = free_port()
-    settings = ("--journal", "memory", "--pending-timeout", "0.5")
-    async with running(sys.executable, "-m", "scheduler", "--port", str(port), *settings):
-        await until(lambda: fetch(f"http://127.0.0.1:{port}/health"))
-        async with connect(f"ws://127.0.0.1:{port}", src_lang="en", tgt_lang="es") as session:
-            with pytest.raises(TranslationFailed):
-                await session.translate(b"nobody is there")
-        yield port
+async def a_node(url: str) -> None:
+    agent = Agent(
+        ScriptedRunner(),
+        open_stream=partial(open_stream, parse_url(url), timeout=5),
+        node_config=NodeConfig(url=url),
+        hardware=Hardware(cpu_cores=1, memory_gb=1),
+        draw=lambda: 0.5,
+    )
+    await agent.run(trio.Event())
 
 
-async def test_the_metrics_are_as_they_should_be() -> None:
+def panels() -> list[str]:
+    """The queries of the dashboard, with the words in them that Grafana replaces."""
+    text = (CONTRIB / "grafana" / "lingua-scheduler.json").read_text(encoding="utf-8")
+    return [
+        target["expr"].replace("$instance", ".*").replace("$__rate_interval", "10s")
+        for panel in json.loads(text)["panels"]
+        for target in panel["targets"]
+    ]
+
+
+def scaler() -> str:
+    """The query of the scaler."""
+    text = (CONTRIB / "keda" / "scaledobject.yaml").read_text(encoding="utf-8")
+    found = re.search(r"query: >-\n(.*?)\n\s+threshold:", text, re.DOTALL)
+    assert found is not None
+    return " ".join(found[1].split())
+
+
+async def test_the_metrics_are_as_they_should_be(tmp_path: Path) -> None:
     """``promtool check metrics`` is content: names, units, types and help texts."""
-    async with scheduler() as port:
+    async with scheduler(tmp_path) as port:
         text = await fetch(f"http://127.0.0.1:{port}/metrics")
-    assert "lingua_scheduler_jobs_settled_total" in text
+    assert 'lingua_scheduler_jobs_waiting{pair="en-es"} 0.0' in text
     promtool("check", "metrics", text=text)
 
 
 def test_the_rules_are_as_they_should_be() -> None:
     """``promtool`` reads the alerts and the example, and the tests of the alerts pass."""
-    promtool("check", "rules", str(CONTRIB / "alerts.yml"))
-    promtool("check", "config", str(CONTRIB / "prometheus.yml"))
-    promtool("test", "rules", str(CONTRIB / "alerts_test.yml"))
+    promtool("check", "rules", str(RULES / "alerts.yml"))
+    promtool("check", "config", str(RULES / "prometheus.yml"))
+    promtool("test", "rules", str(RULES / "alerts_test.yml"))
 
 
-async def test_prometheus_scrapes_a_scheduler(tmp_path: Path) -> None:
-    """A real Prometheus finds a real scheduler up, and counts its one failed utterance."""
-    async with scheduler() as port:
-        own_port = free_port()
-        config = tmp_path / "prometheus.yml"
-        config.write_text(CONFIG.format(port=port, rules=CONTRIB / "alerts.yml"))
-        flags = (
-            f"--config.file={config}",
-            f"--storage.tsdb.path={tmp_path / 'data'}",
-            f"--web.listen-address=127.0.0.1:{own_port}",
-        )
+async def test_prometheus_sees_the_demand_and_the_results(tmp_path: Path) -> None:
+    """A real Prometheus scrapes a real scheduler; what waits without a node is the demand.
 
-        async def ask(query: str) -> list[Any]:
-            query = urllib.parse.urlencode({"query": query})
-            answer = await fetch(f"http://127.0.0.1:{own_port}/api/v1/query?{query}")
-            return list(json.loads(answer)["data"]["result"])
+    Then a node comes: the demand ends, three results are counted, and every query of the
+    dashboard has an answer.
+    """
+    async with scheduler(tmp_path) as port, prometheus(tmp_path, port) as ask:
+        url = f"ws://127.0.0.1:{port}"
+        await until(ask, 'lingua_scheduler_jobs_waiting{pair="en-es"}', "0")
+        await until(ask, scaler(), "0")
+        async with connect(url, src_lang="en", tgt_lang="es") as session:
+            await one_evening(session, ask, url)
+        unanswered = [query for query in panels() if not await ask(query)]
+    # A series that nothing has happened to yet is not there: no failures, no losses, no refusals.
+    rare = r"failures|refused|lost|expired|ended|stage|outcome=~"
+    assert [query for query in unanswered if not re.search(rare, query)] == []
 
-        async with running("prometheus", *flags):
-            settled = 'lingua_scheduler_jobs_settled_total{pair="en-es"}'
-            (sample,) = await until(partial(ask, settled))
-            assert sample["metric"]["outcome"] == "no_available_node"
-            assert sample["value"][1] == "1"
-            (up,) = await until(partial(ask, 'up{job="lingua-scheduler"}'))
-            assert up["value"][1] == "1"
-            (demand,) = await ask("sum(lingua_scheduler_jobs_waiting) or vector(0)")
-            assert demand["value"][1] == "0"
+
+async def one_evening(session: Session, ask: Ask, url: str) -> None:
+    async with trio.open_nursery() as nursery:
+        mine = [session.submit(b"hello") for _ in range(3)]
+        await until(ask, scaler(), "3")
+        await until(ask, "sum(lingua_scheduler_nodes)", "0")
+        nursery.start_soon(a_node, url)
+        for one in mine:
+            await one.result()
+        await until(ask, scaler(), "0")
+        [sample] = await until(ask, 'lingua_scheduler_jobs_settled_total{pair="en-es"}', "3")
+        assert sample["metric"]["outcome"] == "translated"
+        await until(ask, "lingua_scheduler_outcomes_delivered_total", "3")
+        await until(ask, "rate(lingua_scheduler_delivery_seconds_count[10s]) >= bool 0", "1")
+        nursery.cancel_scope.cancel()

@@ -1,14 +1,18 @@
 """What HTTP shows of the scheduler, from a job's acceptance to the day when it is forgotten."""
 
+from functools import partial
 from typing import Any
 
 import trio
 import trio.testing
+from client_support import reach, scheduler_world
+from hand_journal import HandJournal
 from raw_peer import RawPeer
 from server_support import House, house
 from trio.testing import MockClock
 
 from scheduler import __version__
+from scheduler.commands.http import get_json
 
 EPOCH_MS = 1_000_000_000
 """The virtual clock's zero, in the Unix time of the house."""
@@ -173,6 +177,17 @@ async def test_health_and_readiness(autojump_clock: MockClock) -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert (await here.get("/health"))[0] == 200
         assert await here.get("/ready") == (503, {"status": "draining"})
+
+
+async def test_not_ready_while_nothing_can_be_kept(autojump_clock: MockClock) -> None:
+    """New clients are sent elsewhere while the journal cannot be written, and are welcome after."""
+    journal = HandJournal(at_once=True)
+    async with scheduler_world(keeps=journal) as world:
+        ask = partial(get_json, reach(world.network), "/ready", timeout=1)
+        journal.fail()
+        assert await ask() == (503, {"status": "journal_failing"})
+        journal.mend()
+        assert await ask() == (200, {"status": "ready"})
 
 
 async def test_nothing_that_was_said_is_shown(autojump_clock: MockClock) -> None:

@@ -193,7 +193,7 @@ async def test_it_is_not_ready_while_nothing_can_be_kept(
         assert await server.ready() == (200, {"status": "ready"})
         for why in ("no room", "no rights"):
             journal.fail(why)
-            refused = {"status": "journal_failed", "reason": why}
+            refused = {"status": "journal_failing", "reason": why}
             assert await server.ready() == (503, refused)
         journal.mend()
         assert await server.ready() == (200, {"status": "ready"})

@@ -4,9 +4,11 @@ from typing import Any
 
 import attrs
 
-from scheduler.errors import Code
+from scheduler.errors import Close, Code
+from scheduler.observe.record import last
 
 NODES_TOLD_MAX = 5
+PAIRS_TOLD_MAX = 8
 
 View = dict[str, Any]
 
@@ -20,7 +22,12 @@ class Finding:
 
 
 _TRYING = (
-    "If one is running, its last line says which address it tries and why it does not get through"
+    "If one is running, its last line says which address it tries and why it does not get through; "
+    "if that line says that it is connected, it is frozen or cut off"
+)
+_FROZEN = (
+    "it is frozen or cut off: look at its process (ps shows T for one that was stopped: kill -CONT "
+    "PID), at its machine, and at the network between"
 )
 _UNFIT = ("service_missing", "language_missing")
 _OUT_OF_SERVICE = {
@@ -29,7 +36,7 @@ _OUT_OF_SERVICE = {
     "draining": "a draining node takes no new jobs; start another one, or wait until it is back",
     "quarantined": "it failed several jobs in a row; its own log says why. It is tried again with "
     "a small job every few seconds",
-    "silent": "its machine is frozen or cut off; look at it, and at the network between",
+    "silent": _FROZEN,
 }
 
 
@@ -44,8 +51,8 @@ def about_nodes(view: View, url: str) -> list[Finding]:
     found = [Finding(f"{_count(len(nodes), 'node')} connected")]
     fit = [node for node in nodes if _reason(node) not in _UNFIT]
     if not fit:
-        advice = f"start a node that has engines for {need}; the list of nodes (/api/v1/nodes) says"
-        advice += " which pairs each of them has"
+        advice = f"start a node that has engines for {need}, or ask for a pair that is there "
+        advice += "(--from and --to); /api/v1/nodes lists them all"
         return [*found, Finding(f"no node can do {need}: {_each(nodes)}", advice)]
     found.append(Finding(f"{_names(fit)} can do {need}"))
     serving = [node for node in fit if _reason(node) not in _OUT_OF_SERVICE]
@@ -65,7 +72,8 @@ def _nobody(facts: View) -> str:
     joined = facts.get("node_joined", 0)
     if not joined:
         return "no node is connected, and none has been since the scheduler started"
-    return f"no node is connected any more; {joined} have been, and left"
+    were = "was 1 registration" if joined == 1 else f"were {joined} registrations"
+    return f"no node is connected any more; since the scheduler started there {were}"
 
 
 def _count(number: int, noun: str) -> str:
@@ -95,18 +103,25 @@ def _why(node: View) -> str:
         for service in node["services"]
         if service["last_error"] and service["last_error"] not in node["rejection"]["text"]
     ]
+    pairs = node.get("pairs") or []
+    if node["rejection"]["reason"] == "language_missing" and pairs:
+        more = ", …" if len(pairs) > PAIRS_TOLD_MAX else ""
+        errors.append(f"it has {', '.join(pairs[:PAIRS_TOLD_MAX])}{more}")
     return "; ".join([node["rejection"]["text"], *errors])
 
 
-def about_link(step: str, url: str) -> str:
-    """What to do when the scheduler itself does not answer as it should."""
+def about_link(step: str, url: str, cause: str) -> str:
+    """What to do when the scheduler says that it is well, and yet this step failed."""
     match step:
+        case "port" if cause.startswith("no TLS"):
+            return f"is {url} to be ws:// (no TLS) or wss://? Else the certificate has to be mended"
         case "port":
             return f"start the scheduler (python -m scheduler), or correct the address {url}"
         case "upgrade" | "node":
-            return f"something else may be listening at {url}, or a proxy that passes no WebSocket"
-        case "hello":
-            return "look at the scheduler's log; it may be overloaded, draining or frozen"
+            return f"a proxy at {url} may let HTTP through and no WebSocket; mend its settings"
+        case "hello" | "receipt":
+            text = "the scheduler answers GET /ready, and not this: it waits for the disk of its "
+            return text + "journal, or has too much to do; look at its log and at its machine"
         case _:
             return "look at the scheduler's log and at the network between"
 
@@ -117,14 +132,25 @@ _BY_CODE = {
     Code.OVERLOADED: "too much is waiting; add nodes, or try later",
     Code.DRAINING: "the scheduler is being restarted; try again in a moment",
     "RUNNING": "the node is slow; look at its log and its load, and give it time",
-    "WAITING": "somebody else took the slot; add nodes or slots, or try again",
-    "silence_detected": "its detector or recogniser does not hear speech; look at the node's log",
+    "WAITING": "the nodes changed while the doctor looked; run it again",
 }
+_UNPLACED = (Code.NO_AVAILABLE_NODE, Code.NODE_UNAVAILABLE, "WAITING")
 
 
-def about_outcome(code: str, job_id: str) -> str:
+def about_job(job: View, code: str) -> str:
     """What to do about an utterance that failed with ``code``, or is not done."""
-    story = f"python -m scheduler trace {job_id} tells the rest"
+    silence = last(job, "node silent", "node heard")
+    if code == "RUNNING" and silence is not None and silence["what"] == "node silent":
+        return f"{job['node_id']} has the job; {_FROZEN}"
+    if code in _UNPLACED and (lost := last(job, "lost")) is not None:
+        hint = lost.get("hint") or ""
+        if lost["why"] == "no_receipt" or Close.KEEPALIVE_TIMEOUT.text in hint:
+            return f"{job['node_id']} had the job and fell silent; {_FROZEN}"
+        if lost["why"] == "node_left":
+            return f"{job['node_id']} ended, or its network did, while it had the job; see its log"
+    if code == "WAITING" and job["waiting_because"] == "all_busy":
+        return "somebody else took the slot; add nodes or slots, or try again"
+    story = f"python -m scheduler trace {job['job_id']} tells the rest"
     return _BY_CODE.get(code, f"look at the node's log; {story}")
 
 

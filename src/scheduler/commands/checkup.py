@@ -14,10 +14,11 @@ import attrs
 import trio
 
 from scheduler import __version__
-from scheduler.commands.advice import about_link, about_nodes, about_outcome, about_refusal
+from scheduler.commands.advice import about_job, about_link, about_nodes, about_refusal
 from scheduler.commands.http import Reach, get_json
+from scheduler.commands.probe import PROBE_S, probe
 from scheduler.config import Config
-from scheduler.errors import Close, ConnectionLost, ProtocolError, SchedulerError
+from scheduler.errors import Close, Code, ConnectionLost, ProtocolError, SchedulerError
 from scheduler.observe.words import seconds
 from scheduler.runtime.connection import Connection, dial
 from scheduler.wire import session as wire
@@ -28,14 +29,16 @@ STEPS = (
     "port", "upgrade", "hello", "node", "languages", "services", "slot", "receipt", "result",
     "acknowledgement",
 )  # fmt: skip
-TOTAL_S = 9.5
-"""All steps together; saying goodbye takes the rest of ten seconds."""
+TOTAL_S = 8.0
+"""All steps together; goodbye, a last look and the start of Python take the rest of ten seconds."""
 LINK_S = 3.0
 """Each of the steps that only need the scheduler itself."""
-RESULT_BY_S = 8.0
+RESULT_BY_S = 6.0
 """When the result must be there, so that there is time to ask why it is not."""
 CLOSE_S = 0.5
 MESSAGES_MAX = 1000
+UNDELIVERED = ("UNWRITTEN", "HELD", "UNACKNOWLEDGED")
+"""The job is done, so it is not for the node to say why we have not heard of it."""
 SILENCE = "silence_detected"
 
 M = TypeVar("M")
@@ -65,10 +68,13 @@ class Patient:
 
 
 class _UnwellError(Exception):
-    def __init__(self, cause: str, advice: str) -> None:
+    """``doubtful``: the scheduler itself may be the cause, which a look at it tells."""
+
+    def __init__(self, cause: str, advice: str, *, doubtful: bool = False) -> None:
         super().__init__(cause)
         self.cause = cause
         self.advice = advice
+        self.doubtful = doubtful
 
 
 async def examine(patient: Patient, tell: Callable[[Found], None]) -> int:
@@ -78,20 +84,25 @@ async def examine(patient: Patient, tell: Callable[[Found], None]) -> int:
     session is closed in any case.
     """
     checkup = _Checkup(patient, tell)
-    cause, advice = "", ""
+    unwell: _UnwellError | None = None
     try:
         with trio.move_on_after(TOTAL_S) as scope:
             await checkup.run()
     except* _UnwellError as group:
-        unwell = _first(group)
-        assert isinstance(unwell, _UnwellError)
-        cause, advice = unwell.cause, unwell.advice
+        found = _first(group)
+        assert isinstance(found, _UnwellError)
+        unwell = found
     except* SchedulerError as group:
-        cause, advice = str(_first(group)), about_link(checkup.step, patient.url)
+        unwell = checkup.unwell(str(_first(group)))
     if scope.cancelled_caught:
-        cause, advice = f"no answer in {TOTAL_S:g} s", about_link(checkup.step, patient.url)
-    if not cause:
+        unwell = checkup.unwell(f"no answer in {TOTAL_S:g} s")
+    if unwell is None:
         return 0
+    cause, advice = unwell.cause, unwell.advice
+    if unwell.doubtful:
+        seen = await probe(patient.reach, patient.url)
+        if seen.advice:
+            cause, advice = f"{cause.rstrip('.')}; {seen.text}", seen.advice
     number = STEPS.index(checkup.step) + 1
     tell(Found(number=number, name=checkup.step, well=False, text=cause, advice=advice))
     return number
@@ -113,6 +124,11 @@ class _Checkup:
         self._heard_send, self._heard = trio.open_memory_channel[Any](MESSAGES_MAX)
         self._session_id: str | None = None
         self.step = STEPS[0]
+
+    def unwell(self, cause: str) -> _UnwellError:
+        """The step that is being taken got no answer, or none that can be used."""
+        advice = about_link(self.step, self._patient.url, cause)
+        return _UnwellError(cause, advice, doubtful=self.step != STEPS[0])
 
     def _well(self, text: str) -> None:
         number = STEPS.index(self.step) + 1
@@ -168,7 +184,8 @@ class _Checkup:
                     return message
                 if isinstance(message, Error):
                     text = f"{message.message} [{message.code}]"
-                    raise _UnwellError(text, about_refusal(message.code))
+                    advice = about_refusal(message.code)
+                    raise _UnwellError(text, advice, doubtful=message.code == Code.OVERLOADED)
         raise ConnectionLost(None, f"no {what} in {seconds(int(within * 1000))}")
 
     def _read(self, raw: str | bytes) -> object:
@@ -176,7 +193,7 @@ class _Checkup:
             return decode_to_session(raw)
         except ProtocolError as error:
             text = f"it said something that is no message of this protocol: {error}"
-            raise _UnwellError(text, about_link(self.step, self._patient.url)) from None
+            raise self.unwell(text) from None
 
     async def _hello(self, connection: Connection) -> str:
         patient = self._patient
@@ -234,7 +251,8 @@ class _Checkup:
         if isinstance(outcome, wire.MissingResult):
             if outcome.reason == SILENCE:
                 text = "the node heard nobody speak in a recording of somebody who speaks"
-                raise _UnwellError(text, about_outcome(SILENCE, job_id))
+                advice = "its detector or recogniser does not hear speech; look at the node's log"
+                raise _UnwellError(text, advice)
             await self._ask_why(job_id, outcome.hint or outcome.reason, outcome.code or "")
         took = outcome.service_timings and outcome.service_timings.total_ms
         ran = f" in {seconds(took)}" if took is not None else ""
@@ -244,25 +262,29 @@ class _Checkup:
 
     async def _ask_why(self, job_id: str, fallback: str, code: str) -> NoReturn:
         """The verdict of the record, if it can be had."""
-        text = f"{fallback}."
-        with contextlib.suppress(SchedulerError):
-            _, trace = await get_json(self._patient.reach, f"/api/v1/traces/{job_id}", timeout=1.0)
-            said = trace["jobs"][0]["verdict"]
-            text, code = said["text"], code or said["code"]
-        raise _UnwellError(f"{text} [{code}]", about_outcome(code, job_id))
+        try:
+            job = await self._traced(job_id)
+        except SchedulerError:
+            raise self.unwell(f"{fallback} [{code}]" if code else fallback) from None
+        text, code = job["verdict"]["text"], code or job["verdict"]["code"]
+        doubtful = code in UNDELIVERED
+        raise _UnwellError(f"{text} [{code}]", about_job(job, code), doubtful=doubtful)
+
+    async def _traced(self, job_id: str) -> dict[str, Any]:
+        path = f"/api/v1/traces/{job_id}"
+        _, trace = await get_json(self._patient.reach, path, timeout=PROBE_S)
+        job: dict[str, Any] = trace["jobs"][0]
+        return job
 
     async def _acknowledged(self, job_id: str) -> None:
         """Until the record says so: our word is on its way."""
         text = "the receipt was sent and is not in the record"
         with trio.move_on_at(self._begun + TOTAL_S - CLOSE_S):
             while True:
-                _, trace = await get_json(
-                    self._patient.reach, f"/api/v1/traces/{job_id}", timeout=1.0
-                )
-                verdict = trace["jobs"][0]["verdict"]
+                verdict = (await self._traced(job_id))["verdict"]
                 if verdict["delivered"]:
                     self._well(verdict["text"])
                     return
                 text = verdict["text"]
                 await trio.sleep(0.1)
-        raise _UnwellError(text, about_link(self.step, self._patient.url))
+        raise self.unwell(text)

@@ -13,6 +13,8 @@ from scheduler.runtime.dialer import Address, open_stream, parse_url
 
 READ_BYTES = 64 * 2**10
 ANSWER_BYTES_MAX = 64 * 2**20
+NO_HTTP = "what answers there does not speak HTTP"
+_BEGINNING = b"HTTP/"
 _AS_WEBSOCKET = {"http": "ws", "https": "wss"}
 
 Reach = Callable[[], Awaitable[trio.abc.Stream]]
@@ -69,11 +71,16 @@ async def _get(stream: trio.abc.Stream, path: str) -> tuple[int, bytes]:
     request = http.send(h11.Request(method="GET", target=path, headers=headers))
     await stream.send_all((request or b"") + (http.send(h11.EndOfMessage()) or b""))
     status, body = 0, bytearray()
+    heard = b""
     try:
         while True:
             event = http.next_event()
             if event is h11.NEED_DATA:
-                http.receive_data(bytes(await stream.receive_some(READ_BYTES)))
+                data = bytes(await stream.receive_some(READ_BYTES))
+                heard = heard or data[: len(_BEGINNING)]
+                if not _BEGINNING.startswith(heard):  # h11 would wait for an empty line
+                    raise SchedulerError(NO_HTTP)
+                http.receive_data(data)
             elif isinstance(event, h11.Response):
                 status = event.status_code
             elif isinstance(event, h11.Data):
@@ -83,4 +90,4 @@ async def _get(stream: trio.abc.Stream, path: str) -> tuple[int, bytes]:
             elif isinstance(event, h11.EndOfMessage):
                 return status, bytes(body)
     except h11.RemoteProtocolError:
-        raise SchedulerError("what answers there does not speak HTTP") from None
+        raise SchedulerError(NO_HTTP) from None

@@ -149,8 +149,10 @@ def trace() -> click.Command:
 
         import trio
 
+        from scheduler.commands.logs import configure_logs
         from scheduler.commands.trace import run_trace
 
+        configure_logs("error")
         trio.run(partial(run_trace, name, url, as_json=as_json))
 
     return command
@@ -208,7 +210,9 @@ def doctor() -> click.Command:
         import trio
 
         from scheduler.commands.doctor import run_doctor
+        from scheduler.commands.logs import configure_logs
 
+        configure_logs("error")
         sys.exit(trio.run(run_doctor, url, src, tgt))
 
     return command

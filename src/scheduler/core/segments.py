@@ -8,9 +8,12 @@ and silence leaves nothing behind that could keep a session from speaking again.
 Chunks are decoded here, unlike the audio of an ``utterance``: texts of base64 cannot be put
 together when their lengths are no multiples of three bytes. A chunk of 100 ms has 3 kB.
 
-``seq`` counts a session's chunks. One that does not go on upwards was sent before (the client
-could not know what we had when its connection broke) and is ignored. A client may count anew
-for each utterance; it then begins with the number it began with the first time.
+``seq`` counts a session's chunks upwards. One that is not greater than the last that was taken is
+a *repeat*: it is ignored, but for an ``is_final`` of that last one. Clients send chunks again when
+they have resumed, since they cannot know what we had when their connection broke. Others count
+anew for each utterance. Within a connection the two cannot be confused: a smaller number while no
+utterance is open begins a new count. After a resume they can, so whoever resumes counts on: until
+a greater number has come, every other is a repeat.
 
 What is collected lives in memory only: nothing was promised before ``utterance_accepted``.
 """
@@ -113,19 +116,25 @@ def longest_bytes(config: Config) -> int:
 def _counts_on(step: Step, session: Session, chunk: AudioChunk) -> bool:
     """Whether the chunk is a new one; remembers that it came."""
     collected = session.collected
-    first, last = collected.first_seq, collected.last_seq
-    if first is None or last is None:
+    last = collected.last_seq
+    if last is None or _counted_anew(collected, chunk.seq, last):
         collected.first_seq = chunk.seq
-    elif not collected.audio and chunk.seq <= first:
-        collected.first_seq = chunk.seq  # counted anew for this utterance
     elif chunk.seq <= last:
         step.note("chunk_repeated", session_id=session.session_id, seq=chunk.seq)
         return False
-    elif chunk.seq > last + 1:
-        missing = chunk.seq - last - 1
-        step.note("chunks_missing", session_id=session.session_id, missing=missing)
+    else:
+        collected.resumed = False
+        if missing := chunk.seq - last - 1:
+            step.note("chunks_missing", session_id=session.session_id, missing=missing)
     collected.last_seq = chunk.seq
     return True
+
+
+def _counted_anew(collected: Collected, seq: int, last: int) -> bool:
+    """Whether the number begins a new count: an utterance of one chunk has one number for ever."""
+    return not (collected.audio or collected.resumed) and (
+        seq < last or seq == last == collected.first_seq
+    )
 
 
 def _decode(payload: str) -> bytes:

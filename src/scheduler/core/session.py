@@ -39,8 +39,9 @@ class Collected:
     """The speech of ``audio_chunk``s that is no utterance yet: 16-bit samples, maybe none.
 
     ``begun_at`` is when the first of it came, ``ends_at`` when it is an utterance if no chunk
-    comes before. ``last_seq`` is the number of the last chunk, ``first_seq`` that with which
-    the session began to count.
+    comes before. ``last_seq`` is the number of the last chunk that was taken, ``first_seq`` that
+    with which the present count began. ``resumed`` is whether the client may still be repeating
+    what it sent over an earlier connection.
     """
 
     audio: bytearray = attrs.Factory(bytearray)
@@ -48,6 +49,7 @@ class Collected:
     ends_at: float = 0.0
     first_seq: int | None = None
     last_seq: int | None = None
+    resumed: bool = False
 
 
 @attrs.define(kw_only=True, eq=False)

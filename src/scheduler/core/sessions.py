@@ -70,6 +70,7 @@ def _resume(step: Step, session: Session, event: SessionJoined, last_seq: int) -
         step.replace_connection(replaced)
     receipts.unexpect(step, session)
     session.connection, session.resumable_until = event.connection, None
+    session.collected.resumed = True
     step.state.peers[event.connection] = session
     step.clear_timer(Timer("session", session.session_id))
     if last_seq > session.acked_seq and not delivery.acknowledged(step, session, last_seq):

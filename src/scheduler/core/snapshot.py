@@ -11,7 +11,7 @@ from typing import Any
 
 from scheduler.core.job import INSTANTS, Attempt, Job, StoryLine
 from scheduler.core.node import Node
-from scheduler.core.placement import Need, unable, unavailable
+from scheduler.core.placement import Need, Rejection, unable, unavailable
 from scheduler.core.session import Session
 from scheduler.core.state import State
 from scheduler.core.states import JobState
@@ -20,6 +20,12 @@ from scheduler.core.story import being_written, why_not
 LISTED_MAX = 1000
 TRACED_JOBS_MAX = 100
 """Jobs shown for one trace or session, the newest ones."""
+
+
+PASSING = frozenset(
+    {"all_busy", *map(str, (Rejection.SUSPECT, Rejection.DRAINING, Rejection.QUARANTINED))}
+)
+"""Reasons for waiting that mean: there is a node that can do this, but not now."""
 
 
 class Snapshot:
@@ -65,17 +71,22 @@ class Snapshot:
             },
             "facts": dict(sorted(state.counts.items())),
             "draining": state.draining,
+            "journal_failing": state.journal_failed is not None,
         }
 
     def load(self) -> dict[str, Any]:
         """The few numbers that are measured all the time; costs nothing per settled job.
 
-        ``waiting`` and ``running`` count jobs by need, where there are any.
+        ``waiting`` and ``running`` count jobs by need, where there are any; ``served`` are the
+        needs of waiting jobs that some connected node can do, though not now.
         """
         state = self._state
         waiting: Counter[str] = Counter()
+        served: set[str] = set()
         for need, queue in state.waiting.items():
             waiting[need.text] += len(queue)
+            if state.waiting_because[need][0] in PASSING:
+                served.add(need.text)
         on_nodes = (job_id for node in state.nodes.values() for job_id in node.running)
         running = Counter(state.jobs[job_id].need.text for job_id in on_nodes)
         connected = sum(s.connection is not None for s in state.sessions.values())
@@ -86,10 +97,12 @@ class Snapshot:
             "slots": sum(node.slots for node in state.nodes.values()),
             "slots_free": sum(node.free for node in state.nodes.values()),
             "waiting": dict(waiting),
+            "served": sorted(served),
             "running": dict(running),
             "owed_outcomes": sum(len(s.owed) for s in state.sessions.values()),
             "owed_bytes": state.owed_bytes,
             "draining": state.draining,
+            "journal_failing": state.journal_failed is not None,
         }
 
     def nodes(self, need: Need | None = None, *, most: int = LISTED_MAX) -> list[dict[str, Any]]:

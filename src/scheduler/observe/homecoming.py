@@ -5,6 +5,8 @@ import attrs
 from scheduler.observe.record import View, last, offset, unanswered_since
 from scheduler.observe.words import clock
 
+FROZEN = "the device was frozen or cut off"
+
 
 @attrs.frozen
 class Homecoming:
@@ -36,6 +38,8 @@ def _acknowledged(job: View, noun: str) -> Homecoming:
     text = f"the session acknowledged {noun} {after} after submission"
     if (back := last(job, "resumed")) is not None:
         text += f", having resumed at {offset(job, back['at_ms'])}"
+        if (lost := last(job, "disconnected")) is not None:
+            text += f"; its connection had ended at {offset(job, lost['at_ms'])} ({_why(lost)})"
     return Homecoming("DELIVERED", text)
 
 
@@ -65,11 +69,23 @@ def _write(job: View, noun: str) -> tuple[str, bool]:
     since = unanswered_since(line) or (end and unanswered_since(end))
     if since is not None:
         had = "had" if since <= line["at_ms"] else "then"
-        return f"{text} {had} stopped answering pings at {offset(job, since)}", True
+        at = offset(job, since)
+        return f"{text} {had} stopped answering pings at {at} ({FROZEN})", True
     if end is not None:
         heard_later = end["heard_at_ms"] > line["at_ms"]
         return f"{text} ended at {offset(job, end['at_ms'])} ({end['why']})", not heard_later
+    probed = last(job, "probed")
+    if probed is not None and probed["connection"] == line["connection"]:
+        at = offset(job, probed["at_ms"])
+        return f"{text} is open and was pinged for an answer at {at}", False
     return f"{text} is open", False
+
+
+def _why(disconnected: View) -> str:
+    """Why a connection ended, and what that means of the device."""
+    if unanswered_since(disconnected) is None:
+        return str(disconnected["why"])
+    return f"{disconnected['why']}: {FROZEN}"
 
 
 def _what_next(job: View) -> str:
@@ -97,7 +113,7 @@ def _unwritten(job: View, noun: str) -> Homecoming:
         return Homecoming("UNWRITTEN", text)
     text = f"{noun} is ready since {ready}"
     if (line := last(job, "disconnected")) is not None:
-        ended = f"{offset(job, line['at_ms'])} ({line['why']})"
+        ended = f"{offset(job, line['at_ms'])} ({_why(line)})"
         if line["at_ms"] <= job["settled_at_ms"]:
             text += f"; the connection of its session had ended at {ended}"
         elif "unfinished_write" in line:

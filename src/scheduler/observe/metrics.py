@@ -6,7 +6,7 @@ Prometheus conventions, labels are bounded (see ``labels``). Each scheduler has 
 its own, so that several may live in one process.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from prometheus_client import (
@@ -45,14 +45,23 @@ Observer = Callable[[Event, list[Effect]], None]
 
 
 class Metrics:
-    """All metrics of one scheduler. ``pairs_max`` bounds the language pairs that are told apart.
+    """All metrics of one scheduler.
 
-    :meth:`observe` goes where the shell tells what happened.
+    ``pairs_max`` bounds the language pairs that are told apart, besides the ``expected`` ones;
+    see :class:`~scheduler.observe.labels.Pairs`. :meth:`observe` goes where the shell tells what
+    happened.
     """
 
-    def __init__(self, snapshot: Callable[[], Snapshot], *, pairs_max: int) -> None:
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot],
+        *,
+        pairs_max: int,
+        expected: Collection[str] = (),
+    ) -> None:
         self.registry = CollectorRegistry()
-        self._pairs = Pairs(pairs_max)
+        self._by_pair: list[Counter | Histogram] = []
+        self._pairs = Pairs(pairs_max, expected, self._forget)
         self._tell: dict[str, Callable[[Detail], None]] = {
             **self._jobs(),
             **self._outcomes(),
@@ -83,15 +92,26 @@ class Metrics:
     def _pair(self, detail: Detail) -> str:
         return self._pairs.label(detail["need"])
 
+    def _forget(self, pair: str) -> None:
+        """Nothing more is said of a pair that has lost its label."""
+        for metric in self._by_pair:
+            metric.remove_by_labels({"pair": pair})
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+        counter = Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+        if "pair" in labels:
+            self._by_pair.append(counter)
+        return counter
 
     def _histogram(
         self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = BUCKETS_S
     ) -> Histogram:
-        return Histogram(
+        histogram = Histogram(
             f"{PREFIX}_{name}_seconds", text, labels, registry=self.registry, buckets=buckets
         )
+        if "pair" in labels:
+            self._by_pair.append(histogram)
+        return histogram
 
     # -- what is counted, by the name of the fact -----------------------------------------
 
@@ -112,6 +132,7 @@ class Metrics:
 
         def on_assigned(detail: Detail) -> None:
             attempts.inc()
+            self._pairs.served(detail["need"])
             if "waited" in detail:
                 wait.labels(self._pair(detail)).observe(detail["waited"])
 
@@ -207,13 +228,16 @@ class _Gauges(Collector):
         yield _gauge("owed_outcomes", "Outcomes not yet acknowledged.", load["owed_outcomes"])
         yield _gauge("owed_bytes", "What they hold.", load["owed_bytes"])
         yield _gauge("draining", "1 while no new work is accepted.", int(load["draining"]))
+        failing = int(load["journal_failing"])
+        yield _gauge("journal_failing", "1 while the journal cannot be written.", failing)
+        self._pairs.arrange(load["waiting"], [*load["running"], *load["served"]])
         waiting, running = self._by_pair(load["waiting"]), self._by_pair(load["running"])
         yield _gauge("jobs_waiting", "Jobs that no slot has.", waiting, "pair")
         yield _gauge("jobs_running", "Jobs on nodes.", running, "pair")
 
     def _by_pair(self, numbers: dict[str, int]) -> dict[str, int]:
-        """Zero for every pair that was ever asked for: a scaler needs the zero as well."""
-        by_pair: dict[str, int] = dict.fromkeys(self._pairs.seen.values(), 0)
+        """Zero for every pair that has a label: a scaler needs the zero as well."""
+        by_pair: dict[str, int] = dict.fromkeys(self._pairs.named, 0)
         for need, number in numbers.items():
             pair = self._pairs.label(need)
             by_pair[pair] = by_pair.get(pair, 0) + number

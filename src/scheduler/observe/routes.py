@@ -14,19 +14,23 @@ from starlette.routing import Route
 from scheduler.core.placement import Need
 from scheduler.core.snapshot import Snapshot
 from scheduler.observe.metrics import CONTENT_TYPE, Metrics
-from scheduler.observe.trace import explain
+from scheduler.observe.trace import explain, unknown
 
 NO_STORE = {"cache-control": "no-store"}
 WHOLE_WAY = frozenset({"asr", "nmt", "tts"})
 
 
 def record_routes(snapshot: Callable[[], Snapshot], metrics: Metrics) -> list[Route]:
-    """``/api/v1/traces/{id}``, ``/api/v1/placement?from=en&to=es`` and ``/metrics``."""
+    """``/api/v1/traces/{id}``, ``/api/v1/placement?from=en&to=es`` and ``/metrics``.
+
+    The instant of the call is when the scheduler began.
+    """
+    begun_ms = snapshot().now_ms
 
     async def trace(request: Request) -> JSONResponse:
         found = snapshot().trace(request.path_params["name"])
         if found is None:
-            error = "no job, trace or session has this id, or its record has been forgotten"
+            error = unknown(request.path_params["name"], begun_ms)
             return JSONResponse({"error": error}, 404, NO_STORE)
         return JSONResponse(explain(found), headers=NO_STORE)
 

@@ -32,7 +32,7 @@ def make_app(snapshot: Callable[[], Snapshot], feed: Feed, metrics: Metrics) -> 
         if now.draining:
             return answer({"status": "draining"}, 503)
         if now.journal_failed is not None:
-            return answer({"status": "journal_failed", "reason": now.journal_failed}, 503)
+            return answer({"status": "journal_failing", "reason": now.journal_failed}, 503)
         return answer({"status": "ready"})
 
     async def stats(_: Request) -> JSONResponse:

@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from scheduler.config import Config
+from scheduler.consistency import split_pairs
 from scheduler.core.engine import Engine
 from scheduler.core.events import DrainStarted, Effect, Event, Recovered
 from scheduler.core.snapshot import Snapshot
@@ -70,7 +71,9 @@ async def serve(
     kept = await journal.recover()
     async with trio.open_nursery() as keeping, trio.open_nursery() as jobs:
         metrics = Metrics(
-            lambda: engine.snapshot(trio.current_time()), pairs_max=config.metrics_pairs_max
+            lambda: engine.snapshot(trio.current_time()),
+            pairs_max=config.metrics_pairs_max,
+            expected=split_pairs(config.metrics_pairs),
         )
         shell = Shell(engine, jobs, journal=journal, observe=metrics.before(observe))
         if kept:

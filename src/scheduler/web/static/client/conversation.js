@@ -177,7 +177,7 @@ export class Conversation extends EventTarget {
     for (const row of this.#open) row.hint = null;
     this.#changed(null);
     for (const row of this.#open) if (!row.jobId) this.#submit(row);
-    this.#chunks.resume(resumed);
+    this.#chunks.resume();
   }
 
   // The scheduler has forgotten what it had accepted: it is asked for again.

@@ -214,6 +214,19 @@ for (const [name, id] of [["aloud", "#aloud"], ["listenOn", "#listen-on"], ["atS
     localStorage.setItem(OPTIONS, JSON.stringify(options));
   });
 }
+// The open options lie over the utterances: they go when somebody turns to something else.
+addEventListener("pointerdown", ({ target }) => $(".options").contains(target) || closeOptions());
+$(".options").addEventListener("focusout", ({ relatedTarget }) => relatedTarget && !$(".options").contains(relatedTarget) && closeOptions());
+$(".options").addEventListener("keydown", ({ key }) => {
+  if (key !== "Escape") return;
+  closeOptions();
+  $(".options summary").focus();
+});
+
+function closeOptions() {
+  $(".options").open = false;
+}
+
 $("#speak").addEventListener("click", toggleMicrophone);
 $("#clear").addEventListener("click", () => conversation.clear());
 

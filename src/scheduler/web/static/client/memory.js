@@ -28,13 +28,13 @@ export class Memory {
   }
 
   /** The number of the last chunk, and whether the session knows that the first was 0. */
-  loadChunks() {
-    const [seq, begun] = (sessionStorage.getItem(CHUNKS) ?? "0").split(" ");
-    return [Number(seq), Boolean(begun)];
+  /** The number of the last chunk that was sent. */
+  loadSeq() {
+    return Number.parseInt(sessionStorage.getItem(CHUNKS) ?? "0", 10);
   }
 
-  saveChunks(seq, begun) {
-    sessionStorage.setItem(CHUNKS, begun ? `${seq} begun` : String(seq));
+  saveSeq(seq) {
+    sessionStorage.setItem(CHUNKS, String(seq));
   }
 
   keepSpoken(index, sound, rows) {

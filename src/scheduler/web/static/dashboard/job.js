@@ -36,7 +36,7 @@ async function load(id) {
   const [job, trace] = await Promise.all([ask(`/api/v1/jobs/${id}`), ask(`/api/v1/traces/${id}`)]);
   if (location.hash.slice(1) !== id) return;
   $("#job-title").replaceChildren("Utterance ", job ? `no. ${job.utterance_index}` : "");
-  $("#job-body").replaceChildren(...(job ? content(job, trace) : [h("p", {}, "No such job, or its record has been forgotten.")]));
+  $("#job-body").replaceChildren(...(job ? content(job, trace) : [h("p", {}, "Nothing is known of this job any more. What is finished is kept for a while, and not over a restart of the scheduler.")]));
   if (!$("#job").open) $("#job").showModal();
 }
 

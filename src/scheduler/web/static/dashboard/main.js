@@ -34,6 +34,7 @@ function draw() {
   const jobs = feed.jobs;
   const pending = jobs.filter((job) => job.state === "pending").reverse();
   $("#draining").hidden = !feed.stats.draining;
+  $("#journal").hidden = !feed.stats.journal_failing;
   list("#figures", panels.figures(feed.stats), (figure) => figure.name, panels.figure);
   list("#nodes", troubledFirst([...nodes.values()]), (node) => node.node_id, panels.node, "#no-nodes");
   list("#sessions", connectedFirst([...sessions.values()]), (session) => session.session_id, panels.session, "#no-sessions");
