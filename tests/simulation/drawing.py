@@ -16,6 +16,7 @@ from simulation.worldplan import (
     TICK_S,
     Attack,
     Crash,
+    DiskPlan,
     End,
     Freeze,
     HostilePlan,
@@ -197,6 +198,15 @@ class Dice:
     def hostile(self) -> HostilePlan:
         return HostilePlan(attack=self.pick(get_args(Attack)), at=self.time(4), link=self.link(0.3))
 
+    def disk(self) -> DiskPlan:
+        """From one that is slow for once to one that hangs; often full when much is going on."""
+        seconds = self.pick(((0.0, TICK_S), (TICK_S, 0.25), (0.25, 0.5, 1.0), (0.0, 2.5)))
+        return DiskPlan(
+            commit_s=tuple(self.pick(seconds) for _ in range(1 + self.below(4))),
+            full=self.many(lambda: (self.time(12), self.pick((0.5, 2.0, 5.0))), 0.4, 2),
+            crowd=self.pick((20_000, 20_000, 20_000, 1, 6)),
+        )
+
     def settings(self) -> tuple[tuple[str, float], ...]:
         chosen = {**NARROW, **self.pick(TIGHT)} if self.chance(0.1) else dict(self.pick(TIGHT))
         return tuple(chosen.items())
@@ -223,5 +233,6 @@ def draw_world(seed: int) -> WorldPlan:
         drains=dice.time(12) if dice.chance(0.07) else None,
         hurries=dice.time(4) if dice.chance(0.3) else None,
         settings=dice.settings() if dice.chance(0.25) else (),
+        disk=dice.disk() if dice.chance(0.4) else None,
         seed=seed,
     )

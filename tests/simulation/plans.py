@@ -19,6 +19,7 @@ from simulation.worldplan import TICK_S as TICK_S
 from simulation.worldplan import (
     Attack,
     Crash,
+    DiskPlan,
     End,
     Freeze,
     HostilePlan,
@@ -144,6 +145,18 @@ def nodes() -> st.SearchStrategy[NodePlan]:
     )
 
 
+def disks() -> st.SearchStrategy[DiskPlan]:
+    """Slow disks, full ones, and such before which a crowd waits."""
+    return st.builds(
+        DiskPlan,
+        commit_s=st.lists(st.sampled_from([TICK_S, 0.0, 0.25, 1.0]), min_size=1, max_size=3).map(
+            tuple
+        ),
+        full=several(st.tuples(times(8), st.sampled_from([0.5, 2.0, 5.0])), 1),
+        crowd=st.sampled_from([20_000, 6, 1]),
+    )
+
+
 def worlds() -> st.SearchStrategy[WorldPlan]:
     """Whole worlds, small ones; shrink to one client, one node and the plain schedule."""
     return st.builds(
@@ -154,5 +167,6 @@ def worlds() -> st.SearchStrategy[WorldPlan]:
         storms=several(times(8), 1),
         stalls=several(st.tuples(times(8), st.sampled_from([0.5, 2.0, 6.0])), 1),
         drains=st.none() | times(12),
+        disk=st.none() | disks(),
         seed=st.integers(0, 2**16),
     )

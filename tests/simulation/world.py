@@ -20,6 +20,7 @@ import trio
 import trio_websocket
 import wsproto.utilities
 from fakes import CountingIds
+from simulation.disk import SlowJournal
 from simulation.history import History
 from simulation.hostiles import Hostile
 from simulation.monitor import Monitor, link_of
@@ -138,6 +139,7 @@ class _World:
         self.run.ended_at = trio.current_time()
 
     async def _serve(self, *, task_status: trio.TaskStatus[Shell]) -> None:
+        disk = self.scene.disk
         try:
             await serve(
                 self.config,
@@ -145,6 +147,7 @@ class _World:
                 ids=CountingIds(),
                 epoch=EPOCH,
                 shutdown=self.shutdown,
+                journal=SlowJournal(disk) if disk else None,
                 observe=self._observe,
                 task_status=task_status,
             )

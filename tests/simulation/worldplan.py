@@ -140,13 +140,27 @@ class HostilePlan:
 
 
 @attrs.frozen(kw_only=True)
+class DiskPlan:
+    """A journal on a disk that takes its time. `commit_s` is how long, commit after commit.
+
+    `full` are spans (begin, seconds) in which nothing can be written. When more than `crowd`
+    records wait for a commit the journal says that it fails, as the real one does.
+    """
+
+    commit_s: tuple[float, ...] = (TICK_S,)
+    full: tuple[tuple[float, float], ...] = ()
+    crowd: int = 20_000
+
+
+@attrs.frozen(kw_only=True)
 class WorldPlan:
     """Everybody, and what befalls all of them.
 
     `storms` are instants at which every link is reset at once. `stalls` are instants at which
     the whole process stands still for some seconds. `drains` is when the scheduler is asked to
-    end (asked again `hurries` seconds later). `settings` differ from `SETTINGS`. `seed` decides
-    the schedule and all chance.
+    end (asked again `hurries` seconds later). `disk` is what its journal writes to; without one
+    it remembers in memory. `settings` differ from `SETTINGS`. `seed` decides the schedule and
+    all chance.
     """
 
     sessions: tuple[SessionPlan, ...] = (SessionPlan(),)
@@ -156,6 +170,7 @@ class WorldPlan:
     stalls: tuple[tuple[float, float], ...] = ()
     drains: float | None = None
     hurries: float | None = None
+    disk: DiskPlan | None = None
     settings: tuple[tuple[str, float], ...] = ()
     seed: int = 0
 
@@ -168,6 +183,7 @@ class WorldPlan:
     def last_planned(self) -> float:
         """The instant after which the plan lets nothing more happen, but for what is under way."""
         ends = [0.0, *self.storms, *(at + seconds for at, seconds in self.stalls)]
+        ends += [at + seconds for at, seconds in (self.disk.full if self.disk else ())]
         for session in self.sessions:
             ends += [session.at + said.at + (said.cancelled_after or 0) for said in session.says]
             ends += [session.at + (session.gives_up or 0)]
@@ -211,7 +227,10 @@ SETTINGS: dict[str, Any] = {
 }
 """Shorter than in real life, in whole ticks, and with the same inequalities between them."""
 
-_VALUES = (WorldPlan, SessionPlan, NodePlan, HostilePlan, Say, Work, Crash, Freeze, LinkPlan, Fault)
+_VALUES = (
+    *(WorldPlan, SessionPlan, NodePlan, HostilePlan, DiskPlan),
+    *(Say, Work, Crash, Freeze, LinkPlan, Fault),
+)
 
 
 def as_code(value: Any) -> str:
