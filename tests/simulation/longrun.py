@@ -40,6 +40,7 @@ from rich.progress import (
 )
 from rich.table import Table
 from simulation.drawing import draw_world
+from simulation.faultkinds import drawn
 from simulation.liveness import violations
 from simulation.pipes import Direction, Kind
 from simulation.shrinking import RUNS_MAX, shrink
@@ -81,18 +82,7 @@ class Tally:
         self.links += len(run.scene.network.links)
         self.steps += len(history.steps)
         self.faults.update({str(kind): n for kind, n in run.scene.network.strikes.items()})
-        self.faults.update({
-            "hostile peer": len(plan.hostiles),
-            "storm": len(plan.storms),
-            "frozen scheduler": len(plan.stalls),
-            "slow disk": int(plan.disk is not None),
-            "full disk": len(plan.disk.full) if plan.disk else 0,
-            "drain under way": int(run.drained),
-            "crash around a receipt": sum(len(s.crashes) for s in plan.sessions),
-            "frozen client": sum(len(s.freezes) for s in plan.sessions),
-            "frozen node": sum(len(n.freezes) for n in plan.nodes),
-            "node leaves": sum(n.leaves is not None for n in plan.nodes),
-        })  # fmt: skip
+        self.faults.update(name for name, _ in drawn(plan).elements() if name != "link")
         self.facts.update(fact.name for fact in history.facts)
         self.outcomes.update(fact.detail["outcome"] for fact in history.all("settled"))
         self.answers.update(wish.ended or "none" for wish in run.scene.wishes)

@@ -23,6 +23,7 @@ from simulation.worldplan import (
     End,
     Freeze,
     HostilePlan,
+    NodeCrash,
     NodeKind,
     NodePlan,
     Receipts,
@@ -31,6 +32,7 @@ from simulation.worldplan import (
     SessionKind,
     SessionPlan,
     When,
+    WhenNode,
     Work,
     WorldPlan,
 )
@@ -137,6 +139,7 @@ def nodes() -> st.SearchStrategy[NodePlan]:
         works=st.lists(work, min_size=1, max_size=3).map(tuple),
         links=several(link_plans(max_at_s=12), 2),
         pause=st.sampled_from([0.5, 0.0, 2.0]),
+        crashes=several(st.builds(NodeCrash, of(WhenNode), st.integers(1, 3)), 1),
         freezes=several(freezes(), 1),
         leaves=st.none() | times(8),
         returns=st.none() | times(4),

@@ -284,7 +284,10 @@ class _World:
         """A fresh node and a fresh client are served at once, whatever has happened before."""
         node = AgentNode(self.scene, "witness-machine", NodePlan())
         client = SdkSession(self.scene, "witness", SessionPlan(at=trio.current_time()))
-        with trio.move_on_after(self.config.pending_timeout) as patience:
+        patience_s = self.config.pending_timeout
+        if self.plan.disk is not None:  # a commit that was slow may have made it come again
+            patience_s += max(self.plan.disk.commit_s) + self.config.client_backoff_max
+        with trio.move_on_after(patience_s) as patience:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(node.run)
                 await client.run()

@@ -19,6 +19,7 @@ TICK_S = 1 / 64
 SessionKind = Literal["sdk", "raw", "base", "chunks"]
 NodeKind = Literal["agent", "raw", "base"]
 When = Literal["before receipt", "after receipt", "without a word"]
+WhenNode = Literal["before receipt", "after receipt", "before stored", "after stored"]
 Receipts = Literal["each", "late", "never", "backwards", "beyond", "twice"]
 Resumes = Literal["right", "old", "ahead", "wrong", "foreign", "anew"]
 End = Literal["result", "silence", "failure", "final failure", "nothing", "crash"]
@@ -58,6 +59,18 @@ class Crash:
     """
 
     when: When = attrs.field(default="before receipt", validator=_one_of(When))
+    nth: int = 1
+
+
+@attrs.frozen
+class NodeCrash:
+    """A node dies with all its work, around its `nth` assignment or result (counted from 1).
+
+    Before or after it has receipted the assignment; before or after it has read that its result
+    is stored.
+    """
+
+    when: WhenNode = attrs.field(default="before receipt", validator=_one_of(WhenNode))
     nth: int = 1
 
 
@@ -123,6 +136,7 @@ class NodePlan:
     works: tuple[Work, ...] = (Work(),)
     links: tuple[LinkPlan, ...] = ()
     pause: float = 0.5
+    crashes: tuple[NodeCrash, ...] = ()
     freezes: tuple[Freeze, ...] = ()
     leaves: float | None = None
     returns: float | None = None
@@ -229,7 +243,7 @@ SETTINGS: dict[str, Any] = {
 
 _VALUES = (
     *(WorldPlan, SessionPlan, NodePlan, HostilePlan, DiskPlan),
-    *(Say, Work, Crash, Freeze, LinkPlan, Fault),
+    *(Say, Work, Crash, NodeCrash, Freeze, LinkPlan, Fault),
 )
 
 
