@@ -504,6 +504,14 @@ CORPUS: dict[str, Entry] = {
         ),
         ("journal_failed", "journal_mended", "refused", "delivered"),
     ),
+    "taken back while they wait": Entry(
+        "Of jobs that are taken back together none gets the slot of another one.",
+        WorldPlan(
+            sessions=(SessionPlan(says=(Say(0.75), Say(0.75), Say(0.75))),),
+            disk=DiskPlan(commit_s=(0.25,), full=((0.75, 2.0),)),
+        ),
+        ("journal_failed", "journal_mended", "refused"),
+    ),
     "a crowd before the disk": Entry(
         "When more waits than may wait to be kept nothing new is taken, until it is kept.",
         WorldPlan(

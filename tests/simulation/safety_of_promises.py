@@ -131,6 +131,16 @@ def what_could_not_be_kept_is_not_called_accepted(run: Run) -> Iterator[str]:
                 yield f"{talk.owner} hears of {job.job_id}, taken back at {job.withdrawn.at}"
 
 
+def what_could_not_be_kept_is_not_begun(run: Run) -> Iterator[str]:
+    """No job is given to a node in the step that takes it back."""
+    for job in run.history.jobs.values():
+        late = [
+            sent for sent in job.assigned if job.withdrawn and sent.step == job.withdrawn.number
+        ]
+        if late:
+            yield f"{job.job_id} is taken back at {late[0].at}, and given to a node then"
+
+
 def outcomes_never_pass_each_other(run: Run) -> Iterator[str]:
     """On one connection the numbers of the outcomes that a client reads never go back."""
     for talk in session_talks(run):
@@ -143,5 +153,6 @@ PROMISES_ARE_KEPT: tuple[Property, ...] = (
     promises_are_kept_before_they_leave,
     a_journal_that_fails_is_no_secret,
     what_could_not_be_kept_is_not_called_accepted,
+    what_could_not_be_kept_is_not_begun,
     outcomes_never_pass_each_other,
 )

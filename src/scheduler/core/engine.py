@@ -174,15 +174,18 @@ def _expired(step: Step, timer: Timer) -> None:
 
 
 def _journal(step: Step, event: JournalFailed | JournalMended) -> None:
-    """Nothing new is accepted while it could not be kept."""
+    """Nothing new is accepted while it could not be kept.
+
+    What waits is taken back first, lest it gets the slot of what runs.
+    """
     failed = isinstance(event, JournalFailed)
     if failed != step.state.journal_failed:
         step.state.journal_failed = failed
         step.note("journal_failed" if failed else "journal_mended")
     if isinstance(event, JournalFailed):
-        for job_id in event.job_ids:
-            if (job := step.state.jobs.get(job_id)) is not None:
-                admission.unaccept(step, job)
+        jobs = [step.state.jobs[name] for name in event.job_ids if name in step.state.jobs]
+        for job in sorted(jobs, key=lambda job: job.attempt is not None):
+            admission.unaccept(step, job)
 
 
 def _drain(step: Step) -> None:
