@@ -16,8 +16,10 @@ import attrs
 import trio
 from fakes import CountingIds
 from simulation.disk import Disk, SlowJournal
+from simulation.drawing import Dice
 from simulation.nodes import AgentNode
-from simulation.safety_of_promises import said_too_early
+from simulation.safety_of_outcomes import content
+from simulation.safety_of_promises import left_at, said_too_early
 from simulation.scene import Scene
 from simulation.schedules import mixed, simulate
 from simulation.sessions import SdkSession
@@ -126,7 +128,8 @@ class _Rebirth:
             if patient.cancelled_caught:
                 self._lives.unserved += [w.text for w in scene.wishes if w.ended is None]
             self._kill, self._life.deadline, self._over = None, inf, True
-            await trio.sleep(config.session_retention + config.close_timeout + 2)
+            notice = config.ping_interval + config.pong_timeout + config.write_timeout
+            await trio.sleep(notice + config.session_retention + config.close_timeout + 2)
             self._lives.left = self._lives.disk.remembered
             everything.cancel_scope.cancel()
 
@@ -161,19 +164,24 @@ class _Rebirth:
 
 
 def draw(seed: int) -> RebirthPlan:
-    """A world with deaths from a seed; all times are whole ticks."""
-    dice = random.Random(seed)
+    """A world with deaths from a seed; all times are whole ticks. In half of them links break."""
+    dice, links = random.Random(seed), Dice(seed)
+    trouble = dice.choice((0.0, 0.3))
 
     def ticks(most_s: float) -> float:
         return dice.randrange(int(most_s / TICK_S) + 1) * TICK_S
 
     sessions = tuple(
-        SessionPlan(says=tuple(Say(ticks(6)) for _ in range(dice.randint(1, 5))))
+        SessionPlan(
+            says=tuple(Say(ticks(6)) for _ in range(dice.randint(1, 5))),
+            links=links.links(trouble),
+        )
         for _ in range(dice.randint(1, 3))
     )
     nodes = tuple(
         NodePlan(at=ticks(1), slots=dice.randint(1, 2), named=dice.random() < 0.7,
-                 works=(Work(ticks(1)), Work(ticks(0.25)), Work(ticks(2))))
+                 works=(Work(ticks(1)), Work(ticks(0.25)), Work(ticks(2))),
+                 links=links.links(trouble), crashes=links.many(links.node_crash, trouble, 2))
         for _ in range(dice.randint(1, 2))
     )  # fmt: skip
     kills, at = [], 0.0
@@ -208,9 +216,11 @@ def violations(lives: Lives) -> Iterator[str]:
         if wish.ended == "translated" and wish.answer != wish.text:
             yield f"{wish.text!r} was answered with {wish.answer!r}"
     heard: dict[tuple[str, int], float] = {}
+    said: dict[tuple[str, int], object] = {}
+    delivered = {(name, seq): at for at, name, _, seq in reversed(lives.delivered)}
     sessions: dict[str, str] = {}
     for talk in lives.scene.talks:
-        if talk.session_id is None:
+        if talk.session_id is None or len(talk.heard) < 2:  # it may have been welcomed too late
             continue
         if sessions.setdefault(talk.owner, talk.session_id) != talk.session_id:
             yield f"{talk.owner} was {sessions[talk.owner]} and is {talk.session_id}"
@@ -218,9 +228,11 @@ def violations(lives: Lives) -> Iterator[str]:
             if one.message.get("type") not in OUTCOMES:
                 continue
             key = (talk.session_id, one.message["seq"])
-            if key in heard:
-                yield f"{talk.owner} had outcome {key} at {heard[key]} and gets it at {one.at}"
-            heard[key] = one.at
+            if said.setdefault(key, content(one.message)) != content(one.message):
+                yield f"{talk.owner} was told as {key}: {said[key]}, and {one.message}"
+            if left_at(talk, one) > delivered.get(key, inf):
+                yield f"{key} was delivered at {delivered[key]} and comes again at {one.at}"
+            heard[key] = min(one.at, heard.get(key, inf))
     for at, session_id, job_id, seq in lives.delivered:
         if heard.get((session_id, seq), inf) > at:
             yield f"{job_id} is called delivered at {at} and was not received"

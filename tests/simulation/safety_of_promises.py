@@ -18,7 +18,6 @@ from simulation.world import Run
 from scheduler.core.events import (
     JournalFailed,
     JournalMended,
-    Note,
     Received,
     Send,
 )
@@ -106,19 +105,22 @@ def promises_are_kept_before_they_leave(run: Run) -> Iterator[str]:
 def a_journal_that_fails_is_no_secret(run: Run) -> Iterator[str]:
     """While the journal fails what is new is refused at once, and nothing is called accepted."""
     failing = False
+    known: set[tuple[str, int]] = set()
     for step in run.history.steps:
         event = step.event
         if isinstance(event, JournalFailed | JournalMended):
             failing = isinstance(event, JournalFailed)
-        if not failing:
+        begun = [name for name in step.facts if name in ("accepted", "session_joined")]
+        if failing and begun:
+            yield f"at {step.at} the journal fails, and {event} is {begun}"
+        if not isinstance(event, Received) or not isinstance(event.message, Utterance):
             continue
-        for effect in step.effects:
-            if isinstance(effect, Note) and effect.name in ("accepted", "session_joined"):
-                yield f"at {step.at} the journal fails, and {effect.detail} is {effect.name}"
-        if isinstance(event, Received) and isinstance(event.message, Utterance):
-            sent = (effect.message for effect in step.effects if isinstance(effect, Send))
-            if not any(isinstance(message, ANSWERS) for message in sent):
-                yield f"at {step.at} the journal fails, and {event} is not answered"
+        key = (event.message.session_id, event.message.utterance_index)
+        if "accepted" in step.facts:
+            known.add(key)
+        sent = (effect.message for effect in step.effects if isinstance(effect, Send))
+        if failing and key not in known and not any(isinstance(one, ANSWERS) for one in sent):
+            yield f"at {step.at} the journal fails, and {event} is not answered"
 
 
 def what_could_not_be_kept_is_not_called_accepted(run: Run) -> Iterator[str]:
