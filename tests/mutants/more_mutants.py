@@ -221,3 +221,19 @@ def _failing_in_secret(patch: pytest.MonkeyPatch) -> None:
 @mutant(39, "What could not be kept is called accepted once it can be.", "a full disk")
 def _acceptances_stay(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "withdraw", lambda self, connection, job_id: None)
+
+
+@mutant(
+    40,
+    "Work that is about to be taken back gets the slot of what is taken back before it.",
+    "taken back while they wait",
+)
+def _taken_back_one_by_one(patch: pytest.MonkeyPatch) -> None:
+    journal = engine._journal
+
+    def one_by_one(step: Step, event: JournalFailed | JournalMended) -> None:
+        for job_id in getattr(event, "job_ids", ()):
+            journal(step, JournalFailed((job_id,)))
+        journal(step, event)
+
+    patch.setattr(engine, "_journal", one_by_one)
