@@ -12,8 +12,17 @@ import pytest
 import trio
 from mutants.mutants import mutant
 
-from scheduler.core import delivery, dispatch, fleet, placement, quarantine, receipts, sessions
-from scheduler.core.events import Left, SessionJoined, Timer
+from scheduler.core import (
+    delivery,
+    dispatch,
+    engine,
+    fleet,
+    placement,
+    quarantine,
+    receipts,
+    sessions,
+)
+from scheduler.core.events import JournalFailed, JournalMended, Left, SessionJoined, Timer
 from scheduler.core.job import Job, Outcome, OutcomeKind
 from scheduler.core.node import Node
 from scheduler.core.placement import Rejection
@@ -22,6 +31,8 @@ from scheduler.core.state import Step
 from scheduler.errors import Code
 from scheduler.runtime.connection import Connection
 from scheduler.runtime.keepalive import Keepalive
+from scheduler.runtime.outbox import Outbox
+from scheduler.runtime.shell import Shell
 from scheduler.server import front
 from scheduler.server import serve as serving
 
@@ -176,3 +187,53 @@ def _one_outcome_at_a_time(patch: pytest.MonkeyPatch) -> None:
             delivery._owe(step, session, job, job.outcome)
 
     patch.setattr(delivery, "release", release_one)
+
+
+@mutant(
+    36,
+    "An outcome passes one whose replacement is still to be kept.",
+    "salvaged before it was kept",
+)
+def _promises_pass_each_other(patch: pytest.MonkeyPatch) -> None:
+    def first_kept(self: Outbox) -> int | None:
+        places = (n for n, e in enumerate(self._entries) if e.after <= self.committed())
+        return next(places, None)
+
+    patch.setattr(Outbox, "_first_ready", first_kept)
+
+
+@mutant(37, "What is promised is said before it is kept.", "a slow disk")
+def _promises_leave_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Shell, "_promise", lambda self, connection, message: 0)
+
+
+@mutant(38, "New work is taken although it cannot be kept.", "a full disk")
+def _failing_in_secret(patch: pytest.MonkeyPatch) -> None:
+    journal = engine._journal
+
+    def take_back_only(step: Step, event: JournalFailed | JournalMended) -> None:
+        journal(step, event)
+        step.state.journal_failed = False
+
+    patch.setattr(engine, "_journal", take_back_only)
+
+
+@mutant(39, "What could not be kept is called accepted once it can be.", "a full disk")
+def _acceptances_stay(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Step, "withdraw", lambda self, connection, job_id: None)
+
+
+@mutant(
+    40,
+    "Work that is about to be taken back gets the slot of what is taken back before it.",
+    "taken back while they wait",
+)
+def _taken_back_one_by_one(patch: pytest.MonkeyPatch) -> None:
+    journal = engine._journal
+
+    def one_by_one(step: Step, event: JournalFailed | JournalMended) -> None:
+        for job_id in getattr(event, "job_ids", ()):
+            journal(step, JournalFailed((job_id,)))
+        journal(step, event)
+
+    patch.setattr(engine, "_journal", one_by_one)

@@ -15,6 +15,7 @@ from simulation.worldplan import (
     TICK_S,
     Attack,
     Crash,
+    DiskPlan,
     Freeze,
     HostilePlan,
     NodePlan,
@@ -477,6 +478,82 @@ CORPUS: dict[str, Entry] = {
             stalls=((1.0, 6.0),),
         ),
         ("delivered",),
+    ),
+    "the scheduler stands still in the end": Entry(
+        "Who comes after all others is served, also if the scheduler has yet to stand still.",
+        WorldPlan(
+            sessions=(
+                SessionPlan(
+                    says=(Say(), Say(6.0)),
+                    links=(
+                        LinkPlan(latency=0.0),
+                        LinkPlan(faults=(Fault("half_close", offset=799),)),
+                    ),
+                    pause=0.0,
+                    crashes=(Crash(),),
+                    freezes=(Freeze(5.625, seconds=2.0),),
+                ),
+            ),
+            nodes=(NodePlan(pause=0.0),),
+            stalls=((8.0, 6.0),),
+        ),
+        ("delivered",),
+    ),
+    "a slow disk": Entry(
+        "Nothing is promised before it is kept, however long that takes.",
+        WorldPlan(
+            sessions=(
+                SessionPlan(says=tuple(Say(n / 2) for n in range(6))),
+                SessionPlan(kind="raw", says=(Say(), Say(3.0)), crashes=(Crash("after receipt"),)),
+                SessionPlan(kind="base", says=TWO_WORDS),
+            ),
+            nodes=(NodePlan(slots=2), attrs.evolve(RAW_NODE, works=(Work(TICK_S, copies=2),))),
+            disk=DiskPlan(commit_s=(0.0, 0.25, 1.0)),
+        ),
+        ("delivered", "session_resumed"),
+    ),
+    "a full disk": Entry(
+        "While nothing can be kept what is new is refused, and what was promised is held to.",
+        WorldPlan(
+            sessions=(
+                SessionPlan(says=tuple(Say(n / 2) for n in range(8))),
+                SessionPlan(kind="raw", at=1.5, says=(Say(), Say(5.0))),
+            ),
+            nodes=(NodePlan(slots=2),),
+            disk=DiskPlan(commit_s=(0.25,), full=((1.0, 3.0),)),
+        ),
+        ("journal_failed", "journal_mended", "refused", "delivered"),
+    ),
+    "taken back while they wait": Entry(
+        "Of jobs that are taken back together none gets the slot of another one.",
+        WorldPlan(
+            sessions=(SessionPlan(says=(Say(0.75), Say(0.75), Say(0.75))),),
+            disk=DiskPlan(commit_s=(0.25,), full=((0.75, 2.0),)),
+        ),
+        ("journal_failed", "journal_mended", "refused"),
+    ),
+    "a crowd before the disk": Entry(
+        "When more waits than may wait to be kept nothing new is taken, until it is kept.",
+        WorldPlan(
+            sessions=(SessionPlan(says=tuple(Say(n / 8) for n in range(12))),),
+            nodes=(NodePlan(slots=4),),
+            disk=DiskPlan(commit_s=(1.0,), crowd=4),
+        ),
+        ("journal_failed", "journal_mended", "refused", "delivered"),
+    ),
+    "salvaged before it was kept": Entry(
+        "A result that replaces a failure which is not kept yet still comes before the next one.",
+        WorldPlan(
+            sessions=(SessionPlan(says=TWO_WORDS),),
+            nodes=(
+                attrs.evolve(
+                    RAW_NODE, slots=2,
+                    works=(Work(TICK_S, due="deadline", deaf=True), Work(0.5)),
+                ),
+            ),
+            disk=DiskPlan(commit_s=(0.5,)),
+        ),
+        ("salvaged", "delivered"),
     ),
     "drained": Entry(
         "A scheduler that is asked to end lets what runs come to its end.",

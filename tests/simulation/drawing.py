@@ -2,7 +2,25 @@
 
 A world has one of a few shapes: small and nasty, long talks, a crowd, a siege. What is drawn is
 mostly on a grid of quarter seconds, or a tick beside it, since what never ties is never tested
-at the tie.
+at the tie. Everything of this comes up; `faultkinds.py` says how to tell, and a test counts:
+
+    what             which
+    link             each fault, at a byte or an instant, in either direction
+    slow link        late, narrow, in pieces, byte by byte
+    frozen           a client or a node that stops reading, a scheduler that stands still
+    client dies      before and after its receipt for an outcome, without a word, for good
+    node dies        at work, before and after its receipt for a job and ours for its result
+    node leaves      for good, or comes back, with its name or without
+    all links break  and everybody comes back, each in its time or all in the same instant
+    receipts         late, twice, backwards, of what was never sent, never
+    resumes          with an old or a future place, a wrong token, a foreign session, not at all
+    utterance        said twice, taken back, large
+    work ends in     silence, failures, nothing at all, a crash
+    result           at its deadline or around it, after it was cancelled, twice, forged
+    attack           every one of `hostiles.py`
+    scheduler ends   politely, in a hurry
+    disk             slow, full, with a crowd before it
+    limits           settings under which one is near
 """
 
 from __future__ import annotations
@@ -11,14 +29,17 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, get_args
 
+import attrs
 from simulation.pipes import Direction, Fault, Kind, LinkPlan
 from simulation.worldplan import (
     TICK_S,
     Attack,
     Crash,
+    DiskPlan,
     End,
     Freeze,
     HostilePlan,
+    NodeCrash,
     NodePlan,
     Receipts,
     Resumes,
@@ -26,6 +47,7 @@ from simulation.worldplan import (
     SessionKind,
     SessionPlan,
     When,
+    WhenNode,
     Work,
     WorldPlan,
 )
@@ -187,6 +209,7 @@ class Dice:
             works=(self.work(trouble / 2), *self.many(lambda: self.work(trouble / 2), 0.7, 5)),
             links=self.links(trouble) if self.chance(trouble) else (),
             pause=self.pick((0.5, 0.0, 0.25, 2.0)),
+            crashes=self.many(self.node_crash, 0.25 * trouble, 3),
             freezes=self.many(self.freeze, 0.15 * trouble, 2),
             leaves=leaves,
             returns=self.time(4) if leaves is not None and self.chance(0.7) else None,
@@ -194,8 +217,21 @@ class Dice:
             forges=self.chance(0.2 * trouble),
         )
 
+    def node_crash(self) -> NodeCrash:
+        when: WhenNode = self.pick(get_args(WhenNode))
+        return NodeCrash(when, 1 + self.below(4))
+
     def hostile(self) -> HostilePlan:
         return HostilePlan(attack=self.pick(get_args(Attack)), at=self.time(4), link=self.link(0.3))
+
+    def disk(self) -> DiskPlan:
+        """From one that is slow for once to one that hangs; often full when much is going on."""
+        seconds = self.pick(((0.0, TICK_S), (TICK_S, 0.25), (0.25, 0.5, 1.0), (0.0, 2.5)))
+        return DiskPlan(
+            commit_s=tuple(self.pick(seconds) for _ in range(1 + self.below(4))),
+            full=self.many(lambda: (self.time(12), self.pick((0.5, 2.0, 5.0))), 0.4, 2),
+            crowd=self.pick((20_000, 20_000, 20_000, 1, 6)),
+        )
 
     def settings(self) -> tuple[tuple[str, float], ...]:
         chosen = {**NARROW, **self.pick(TIGHT)} if self.chance(0.1) else dict(self.pick(TIGHT))
@@ -214,7 +250,7 @@ def draw_world(seed: int) -> WorldPlan:
         sessions, utterances, seconds, nodes, slots, trouble = 4 + dice.below(6), 6, 6, 4, 4, 0.4
     else:  # a siege
         sessions, utterances, seconds, nodes, slots, trouble = 2, 6, 6, 2, 3, 0.5
-    return WorldPlan(
+    plan = WorldPlan(
         sessions=tuple(dice.session(utterances, seconds, trouble) for _ in range(sessions)),
         nodes=tuple(dice.node(trouble, slots) for _ in range(1 + dice.below(nodes))),
         hostiles=dice.many(dice.hostile, 0.85 if shape >= 95 else 0.15, 8),
@@ -223,5 +259,16 @@ def draw_world(seed: int) -> WorldPlan:
         drains=dice.time(12) if dice.chance(0.07) else None,
         hurries=dice.time(4) if dice.chance(0.3) else None,
         settings=dice.settings() if dice.chance(0.25) else (),
+        disk=dice.disk() if dice.chance(0.4) else None,
         seed=seed,
+    )
+    return _back_at_once(plan) if plan.storms and dice.chance(0.5) else plan
+
+
+def _back_at_once(plan: WorldPlan) -> WorldPlan:
+    """The same, and whoever loses its connection dials again in that very instant."""
+    return attrs.evolve(
+        plan,
+        sessions=tuple(attrs.evolve(one, pause=0.0) for one in plan.sessions),
+        nodes=tuple(attrs.evolve(one, pause=0.0) for one in plan.nodes),
     )

@@ -17,13 +17,16 @@ from scheduler.core.events import (
     End,
     Event,
     Generation,
+    JournalFailed,
     Left,
     NodeJoined,
     Note,
+    Remember,
     Replace,
     Send,
     SessionJoined,
 )
+from scheduler.core.records import JobForgotten
 from scheduler.wire.node import JobAssign
 from scheduler.wire.session import MissingResult, SessionInitAck, TranslationResult
 
@@ -41,6 +44,14 @@ class Step:
     def facts(self) -> list[str]:
         """The names of the facts that were noted."""
         return [effect.name for effect in self.effects if isinstance(effect, Note)]
+
+    @property
+    def withdraws(self) -> list[str]:
+        """The jobs that were taken back, since the journal could not keep them."""
+        if not isinstance(self.event, JournalFailed):
+            return []
+        records = (e.record for e in self.effects if isinstance(e, Remember))
+        return [record.job_id for record in records if isinstance(record, JobForgotten)]
 
 
 @attrs.frozen
@@ -67,7 +78,10 @@ class Sent:
 
 @attrs.define(eq=False)
 class JobRecord:
-    """Everything that was ever claimed of one job."""
+    """Everything that was ever claimed of one job.
+
+    `withdrawn` is the step in which it was taken back, since it could not be kept.
+    """
 
     job_id: str
     session_id: str
@@ -76,6 +90,7 @@ class JobRecord:
     assigned: list[Sent] = attrs.Factory(list)
     outcomes: list[Sent] = attrs.Factory(list)
     told: list[Sent] = attrs.Factory(list)
+    withdrawn: Step | None = None
 
     def all(self, *names: str) -> list[Fact]:
         """The facts of these names, in order."""
@@ -124,6 +139,8 @@ class History:
                     self._sent(step, effect, replaces=True)
                 case End():
                     self.ended.setdefault(effect.connection, step)
+        for job_id in step.withdraws:
+            self.jobs[job_id].withdrawn = step
 
     def _note(self, step: Step, note: Note) -> None:
         fact = Fact(step.number, step.at, note.name, note.detail)

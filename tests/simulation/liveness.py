@@ -7,6 +7,7 @@ from math import inf
 
 from simulation.safety_of_nodes import THE_REST_IS_SOUND
 from simulation.safety_of_outcomes import OUTCOMES_ARE_TRUE, Property
+from simulation.safety_of_promises import PROMISES_ARE_KEPT
 from simulation.scene import Wish
 from simulation.world import Run
 
@@ -15,6 +16,8 @@ def every_job_ends_by_its_deadline(run: Run) -> Iterator[str]:
     """Every accepted job has its outcome by its deadline, in one scheduling step."""
     config = run.scene.config
     for job in run.history.jobs.values():
+        if job.withdrawn:
+            continue
         given = job.all("assigned")
         accepted = job.accepted.at
         latest = accepted + config.pending_timeout
@@ -35,6 +38,8 @@ def every_outcome_arrives_or_expires(run: Run) -> Iterator[str]:
     if run.drained:
         return
     for job in run.history.jobs.values():
+        if job.withdrawn:
+            continue
         ends = [fact.name for fact in job.all("delivered", "expired")]
         if len(ends) > 1 and ends != ["expired", "delivered"]:  # given up on its way, but arrived
             yield f"{job.job_id} had more than one end: {ends}"
@@ -105,7 +110,7 @@ LIVENESS: tuple[Property, ...] = (
     who_works_again_is_readmitted,
 )
 
-PROPERTIES = OUTCOMES_ARE_TRUE + THE_REST_IS_SOUND + LIVENESS
+PROPERTIES = OUTCOMES_ARE_TRUE + PROMISES_ARE_KEPT + THE_REST_IS_SOUND + LIVENESS
 
 
 def violations(run: Run) -> dict[str, list[str]]:

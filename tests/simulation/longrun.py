@@ -7,7 +7,7 @@ World number n is `draw_world(n)`, so that a failure is known by its number alon
     nox -s simulate -- --seed 4711 --worlds 1
 
 `--sweep` plays other worlds: those in which the link of one client is struck before each of its
-bytes, in every way, for every kind of client.
+bytes, in every way, for every kind of client and for a node.
 
 The first failure ends the search: its seed and plan, what it breaks, the same with the plan made
 as small as possible, and the story of that. Ends with 1 then, else with a summary and 0.
@@ -40,20 +40,20 @@ from rich.progress import (
 )
 from rich.table import Table
 from simulation.drawing import draw_world
+from simulation.faultkinds import drawn
 from simulation.liveness import violations
 from simulation.pipes import Direction, Kind
 from simulation.shrinking import RUNS_MAX, shrink
 from simulation.story import tell
-from simulation.sweeps import byte_worlds
+from simulation.sweeps import Swept, byte_worlds
 from simulation.world import Run, play
-from simulation.worldplan import SessionKind, WorldPlan
+from simulation.worldplan import WorldPlan
 
 from scheduler.core.events import Left
 
 TESTS = Path(__file__).resolve().parents[1]
 Counts = collections.Counter[str]
 WORLDS_A_TASK = 4
-SWEPT: tuple[SessionKind, ...] = ("sdk", "raw", "base")
 
 
 @attrs.define
@@ -82,16 +82,7 @@ class Tally:
         self.links += len(run.scene.network.links)
         self.steps += len(history.steps)
         self.faults.update({str(kind): n for kind, n in run.scene.network.strikes.items()})
-        self.faults.update({
-            "hostile peer": len(plan.hostiles),
-            "storm": len(plan.storms),
-            "frozen scheduler": len(plan.stalls),
-            "drain under way": int(run.drained),
-            "crash around a receipt": sum(len(s.crashes) for s in plan.sessions),
-            "frozen client": sum(len(s.freezes) for s in plan.sessions),
-            "frozen node": sum(len(n.freezes) for n in plan.nodes),
-            "node leaves": sum(n.leaves is not None for n in plan.nodes),
-        })  # fmt: skip
+        self.faults.update(name for name, _ in drawn(plan).elements() if name != "link")
         self.facts.update(fact.name for fact in history.facts)
         self.outcomes.update(fact.detail["outcome"] for fact in history.all("settled"))
         self.answers.update(wish.ended or "none" for wish in run.scene.wishes)
@@ -155,13 +146,10 @@ def search(
 
 
 def sweep(*, workers: int, console: Console) -> Tally:
-    """Strike the link of every kind of client before each byte, in every way."""
+    """Strike the link of every kind of client, and of a node, before each byte, in every way."""
     total = Tally()
-    plans = [
-        [plan]
-        for kind, fault, direction in itertools.product(SWEPT, get_args(Kind), get_args(Direction))
-        for plan in byte_worlds(kind, fault, direction)
-    ]
+    ways = itertools.product(get_args(Swept), get_args(Kind), get_args(Direction))
+    plans = [[plan] for way in ways for plan in byte_worlds(*way)]
     with _progress(console) as progress, _processes(workers) as pool:
         task = progress.add_task("every byte", total=len(plans))
         for tally in pool.imap_unordered(look_at, plans):
@@ -255,7 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--worlds", type=int, help="exactly so many worlds instead")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--events", type=int, help="first, so many events for the engine alone")
-    parser.add_argument("--sweep", action="store_true", help="every byte of every client's link")
+    parser.add_argument("--sweep", action="store_true", help="every byte of each kind of link")
     options = parser.parse_args(arguments)
     console = Console()
     if options.events:

@@ -51,6 +51,8 @@ class Attempts:
         """Go past one step."""
         if isinstance(step.event, NodeJoined):
             self._take_over(step, step.event)
+        for job_id in step.withdraws:
+            self.current.pop(job_id, None)
         for effect in step.effects:
             match effect:
                 case Note(name="attempt_lost" | "settled", detail=detail):
@@ -180,6 +182,10 @@ def _hear(
 def _settle(step: Step, lines: dict[str, Line]) -> set[str]:
     """Accept and settle as the notes of the step say; the sessions whose line moved on."""
     moved = set()
+    for job_id in step.withdraws:
+        name = next(name for name, line in lines.items() if job_id in line.order)
+        lines[name].order.remove(job_id)
+        moved.add(name)
     for effect in step.effects:
         if not isinstance(effect, Note):
             continue

@@ -6,12 +6,13 @@ import base64
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import trio
 from messages import capabilities, languages
 from simulation.scene import Begun, Scene
 from simulation.taps import Talk, Tap
-from simulation.worldplan import TICK_S, NodePlan, Work
+from simulation.worldplan import TICK_S, NodeCrash, NodePlan, Work
 
 from scheduler.config import NodeConfig
 from scheduler.core.quarantine import CANARY_SESSION
@@ -53,6 +54,38 @@ class Shift:
             return WELL if self._scene.healed else next(self._works)
         self._scene.begun.append(Begun(trio.current_time(), self._name, job_id, attempt_id, text))
         return WELL if self._scene.healed else next(self._works)
+
+
+class Fate:
+    """When a node dies: it is told of what the node hears and says, over all its lives."""
+
+    def __init__(self, crashes: tuple[NodeCrash, ...]) -> None:
+        self._due = {(one.when, one.nth) for one in crashes}
+        self._assigned = self._stored = 0
+        self._after: list[str] = []
+
+    def hears(self, message: dict[str, Any]) -> bool:
+        """Whether the node dies before it can act on that."""
+        match message.get("type"):
+            case "job_assign":
+                self._assigned += 1
+                self._after += self._take("after receipt", self._assigned)
+                return bool(self._take("before receipt", self._assigned))
+            case "job_result_ack":
+                self._stored += 1
+                self._after += self._take("after stored", self._stored)
+                return bool(self._take("before stored", self._stored))
+        return False
+
+    def has_said_more(self) -> bool:
+        """Whether the node dies now that it has said something more."""
+        due, self._after = bool(self._after), []
+        return due
+
+    def _take(self, when: Any, nth: int) -> list[str]:
+        due = (when, nth) in self._due
+        self._due.discard((when, nth))
+        return [when] if due else []
 
 
 class Engines:
@@ -98,6 +131,7 @@ class AgentNode:
         self._process = trio.CancelScope()
         self._talk: Talk | None = None
         self._shift = Shift(scene, name, plan)
+        self._fate = Fate(plan.crashes)
 
     async def run(self) -> None:
         """From its first process until `over` is set."""
@@ -163,7 +197,15 @@ class AgentNode:
         except ConnectionRefusedError as error:
             raise ConnectionLost(None, str(error)) from None
         self._talk, self.latency_s = talk, stream.link.plan.latency
-        return Tap(stream, talk, on_message=lambda talk, message: None, on_sent=lambda talk: None)
+        return Tap(stream, talk, on_message=self._heard, on_sent=self._sent)
+
+    def _heard(self, talk: Talk, message: dict[str, Any]) -> None:
+        if self._fate.hears(message) and not self.scene.healed:
+            self.crash()
+
+    def _sent(self, talk: Talk) -> None:
+        if self._fate.has_said_more() and not self.scene.healed:
+            self.crash()
 
 
 async def until(instant: float, over: trio.Event) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Callable
 from typing import Any
 
 import trio
-from simulation.nodes import ANSWER, Shift, until, when_due, whole_ticks
+from simulation.nodes import ANSWER, Fate, Shift, until, when_due, whole_ticks
 from simulation.rawpeer import RawPeer
 from simulation.scene import Scene, message_of
 from simulation.worldplan import NodePlan, Work
@@ -27,6 +28,7 @@ class RawNode(RawPeer):
         self.receipts = plan.kind == "raw"
         self.node_id: str | None = name if plan.named else None
         self._shift = Shift(scene, name, plan)
+        self._fate = Fate(plan.crashes)
         self._running: dict[tuple[str, int], trio.CancelScope] = {}
         self._kept: dict[tuple[str, int], dict[str, Any]] = {}
 
@@ -62,6 +64,15 @@ class RawNode(RawPeer):
                     )
                 )  # fmt: skip
 
+    def send(self, data: bytes | Callable[[], None]) -> None:
+        super().send(data)
+        if isinstance(data, bytes) and self._fate.has_said_more() and not self.scene.healed:
+            super().send(self._die)
+
+    def _die(self) -> None:
+        self._restart()
+        self.crash()
+
     def _restart(self) -> None:
         """A new process knows nothing of what the old one did."""
         for scope in self._running.values():
@@ -86,6 +97,9 @@ class RawNode(RawPeer):
         self.say(message_of("node_register", **said))
 
     def hear(self, message: dict[str, Any]) -> None:
+        if self._fate.hears(message) and not self.scene.healed:
+            self._die()
+            return
         match message.get("type"):
             case "node_register_ack":
                 self.node_id = message["node_id"]
@@ -134,8 +148,7 @@ class RawNode(RawPeer):
         if scope.cancelled_caught and not work.deaf:
             return
         if work.end == "crash":
-            self._restart()
-            self.crash()
+            self._die()
             return
         result = result_of(about, job, work, text)
         if self.receipts:

@@ -19,9 +19,11 @@ from simulation.worldplan import TICK_S as TICK_S
 from simulation.worldplan import (
     Attack,
     Crash,
+    DiskPlan,
     End,
     Freeze,
     HostilePlan,
+    NodeCrash,
     NodeKind,
     NodePlan,
     Receipts,
@@ -30,6 +32,7 @@ from simulation.worldplan import (
     SessionKind,
     SessionPlan,
     When,
+    WhenNode,
     Work,
     WorldPlan,
 )
@@ -136,11 +139,24 @@ def nodes() -> st.SearchStrategy[NodePlan]:
         works=st.lists(work, min_size=1, max_size=3).map(tuple),
         links=several(link_plans(max_at_s=12), 2),
         pause=st.sampled_from([0.5, 0.0, 2.0]),
+        crashes=several(st.builds(NodeCrash, of(WhenNode), st.integers(1, 3)), 1),
         freezes=several(freezes(), 1),
         leaves=st.none() | times(8),
         returns=st.none() | times(4),
         named=st.booleans(),
         forges=st.booleans(),
+    )
+
+
+def disks() -> st.SearchStrategy[DiskPlan]:
+    """Slow disks, full ones, and such before which a crowd waits."""
+    return st.builds(
+        DiskPlan,
+        commit_s=st.lists(st.sampled_from([TICK_S, 0.0, 0.25, 1.0]), min_size=1, max_size=3).map(
+            tuple
+        ),
+        full=several(st.tuples(times(8), st.sampled_from([0.5, 2.0, 5.0])), 1),
+        crowd=st.sampled_from([20_000, 6, 1]),
     )
 
 
@@ -154,5 +170,6 @@ def worlds() -> st.SearchStrategy[WorldPlan]:
         storms=several(times(8), 1),
         stalls=several(st.tuples(times(8), st.sampled_from([0.5, 2.0, 6.0])), 1),
         drains=st.none() | times(12),
+        disk=st.none() | disks(),
         seed=st.integers(0, 2**16),
     )

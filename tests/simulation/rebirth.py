@@ -8,26 +8,36 @@ nth record was kept and nobody was told yet. What counts in the end is what clie
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from math import inf
 from typing import Literal
 
 import attrs
 import trio
 from fakes import CountingIds
-from restarts import what_is_kept_of
+from simulation.disk import Disk, SlowJournal
+from simulation.drawing import Dice
 from simulation.nodes import AgentNode
+from simulation.safety_of_outcomes import content
+from simulation.safety_of_promises import left_at, said_too_early
 from simulation.scene import Scene
 from simulation.schedules import mixed, simulate
 from simulation.sessions import SdkSession
 from simulation.taps import OUTCOMES
 from simulation.world import EPOCH, STEPS_MAX, _only_failures
-from simulation.worldplan import TICK_S, NodePlan, Say, SessionPlan, Work, WorldPlan
+from simulation.worldplan import (
+    TICK_S,
+    DiskPlan,
+    NodePlan,
+    Say,
+    SessionPlan,
+    Work,
+    WorldPlan,
+)
 
 from scheduler.core.events import Effect, Event, Note
-from scheduler.core.records import JobAccepted, JobSettled, Record, RememberedSession
+from scheduler.core.records import RememberedSession
 from scheduler.server.serve import Shutdown, serve
-from scheduler.store.journal import JournalEvents, acceptances
 
 HONEST = ("translated", "no_available_node", "job_timeout", "node_failed")
 
@@ -43,108 +53,28 @@ class Kill:
 
 @attrs.frozen(kw_only=True)
 class RebirthPlan:
-    """A world with deaths. `commit_s` are the times that commits take, over and over.
+    """A world, which has a disk, with deaths.
 
-    `full` are spans (begin, seconds) in which nothing can be written; `tail` says how much of the
-    batch under way a kill still lets through, from 0 to 1.
+    `tail` says how much of the batch under way a kill still lets through, from 0 to 1.
     """
 
     world: WorldPlan
     kills: tuple[Kill, ...]
-    commit_s: tuple[float, ...] = (TICK_S,)
-    full: tuple[tuple[float, float], ...] = ()
     tail: float = 0.0
-
-
-class SlowJournal:
-    """A journal over `kept`, the disk, which outlives it."""
-
-    name = "simulated"
-    durable = True
-
-    def __init__(self, plan: RebirthPlan, kept: list[Record], notice: Callable[..., None]) -> None:
-        self._plan = plan
-        self._kept = kept
-        self._notice = notice
-        self._pending: list[Record] = []
-        self._appended = trio.Event()
-        self._commits = 0
-        self.position = self.committed = 0
-
-    async def recover(self) -> tuple[RememberedSession, ...]:
-        await trio.lowlevel.checkpoint()
-        return what_is_kept_of(self._kept)
-
-    def append(self, records: Iterable[Record]) -> None:
-        self._pending.extend(records)
-        self.position = self.committed + len(self._pending)
-        self._appended.set()
-        self._notice("decided", self.position)
-
-    async def run(
-        self,
-        events: JournalEvents,
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        task_status.started()
-        failing = False
-        while True:
-            if not self._pending:
-                self._appended = trio.Event()
-                await self._appended.wait()
-            batch = list(self._pending)
-            await self._take_time(batch)
-            if any(at <= trio.current_time() < at + s for at, s in self._plan.full):
-                failing = True
-                events.failed("no room", acceptances(self._pending))
-                continue
-            self._keep(batch)
-            if failing:
-                failing = False
-                events.mended()
-            self._notice("kept", self.committed)
-            events.committed()
-
-    async def _take_time(self, batch: list[Record]) -> None:
-        times = self._plan.commit_s
-        try:
-            await trio.sleep(times[self._commits % len(times)])
-        except trio.Cancelled:
-            self._keep(batch[: int(len(batch) * self._plan.tail)])
-            raise
-        self._commits += 1
-
-    def _keep(self, batch: list[Record]) -> None:
-        self._kept += batch
-        del self._pending[: len(batch)]
-        self.committed += len(batch)
 
 
 @attrs.define(eq=False)
 class Lives:
-    """What happened over all lives: `accepted_at` and `settled_at` are when the disk had it."""
+    """What happened over all lives, and the disk that outlived them."""
 
     plan: RebirthPlan
     scene: Scene
-    kept: list[Record] = attrs.Factory(list)
-    accepted_at: dict[str, float] = attrs.Factory(dict)
-    settled_at: dict[str, float] = attrs.Factory(dict)
+    disk: Disk
     delivered: list[tuple[float, str, str, int]] = attrs.Factory(list)
     deaths: int = 0
     faults: list[str] = attrs.Factory(list)
     unserved: list[str] = attrs.Factory(list)
     left: tuple[RememberedSession, ...] = ()
-    _seen: int = 0
-
-    def look_at_the_disk(self) -> None:
-        """Write down what has come since the last look."""
-        for record in self.kept[self._seen :]:
-            if isinstance(record, JobAccepted):
-                self.accepted_at.setdefault(record.job_id, trio.current_time())
-            elif isinstance(record, JobSettled):
-                self.settled_at.setdefault(record.job_id, trio.current_time())
-        self._seen = len(self.kept)
 
     def observe(self, event: Event, effects: list[Effect]) -> None:
         """Write down what is called delivered."""
@@ -158,7 +88,9 @@ class Lives:
 
 def play(plan: RebirthPlan) -> Lives:
     """Run a world through all its deaths."""
-    lives = Lives(plan, Scene(plan.world, plan.world.config))
+    scene = Scene(plan.world, plan.world.config)
+    assert scene.disk is not None
+    lives = Lives(plan, scene, scene.disk)
     with _only_failures(lives.faults):
         simulate(
             _Rebirth(lives).play, schedule=mixed(plan.world.seed), entropy_seed=plan.world.seed,
@@ -196,8 +128,9 @@ class _Rebirth:
             if patient.cancelled_caught:
                 self._lives.unserved += [w.text for w in scene.wishes if w.ended is None]
             self._kill, self._life.deadline, self._over = None, inf, True
-            await trio.sleep(config.session_retention + config.close_timeout + 2)
-            self._lives.left = what_is_kept_of(self._lives.kept)
+            notice = config.ping_interval + config.pong_timeout + config.write_timeout
+            await trio.sleep(notice + config.session_retention + config.close_timeout + 2)
+            self._lives.left = self._lives.disk.remembered
             everything.cancel_scope.cancel()
 
     async def _live_and_die(self) -> None:
@@ -207,7 +140,6 @@ class _Rebirth:
             self._kill = kill
             await self._live(kill.number if kill.when == "at" else inf)
             self._lives.deaths += 1
-            self._lives.look_at_the_disk()
             for link in self._scene.network.links:
                 link.reset()
             await trio.sleep(kill.down_s)
@@ -215,7 +147,7 @@ class _Rebirth:
         await self._live(inf)
 
     async def _live(self, until: float) -> None:
-        journal = SlowJournal(self._plan, self._lives.kept, self._notice)
+        journal = SlowJournal(self._lives.disk, tail=self._plan.tail, notice=self._notice)
         listener = self._scene.network.listener()
         with trio.CancelScope(deadline=until) as self._life:
             await serve(
@@ -226,26 +158,30 @@ class _Rebirth:
 
     def _notice(self, what: str, position: int) -> None:
         """Told by the journal in the very step; a death that is due strikes here."""
-        self._lives.look_at_the_disk()
         kill = self._kill
         if kill is not None and kill.when == what and position >= kill.number:
             self._life.cancel()
 
 
 def draw(seed: int) -> RebirthPlan:
-    """A world with deaths from a seed; all times are whole ticks."""
-    dice = random.Random(seed)
+    """A world with deaths from a seed; all times are whole ticks. In half of them links break."""
+    dice, links = random.Random(seed), Dice(seed)
+    trouble = dice.choice((0.0, 0.3))
 
     def ticks(most_s: float) -> float:
         return dice.randrange(int(most_s / TICK_S) + 1) * TICK_S
 
     sessions = tuple(
-        SessionPlan(says=tuple(Say(ticks(6)) for _ in range(dice.randint(1, 5))))
+        SessionPlan(
+            says=tuple(Say(ticks(6)) for _ in range(dice.randint(1, 5))),
+            links=links.links(trouble),
+        )
         for _ in range(dice.randint(1, 3))
     )
     nodes = tuple(
         NodePlan(at=ticks(1), slots=dice.randint(1, 2), named=dice.random() < 0.7,
-                 works=(Work(ticks(1)), Work(ticks(0.25)), Work(ticks(2))))
+                 works=(Work(ticks(1)), Work(ticks(0.25)), Work(ticks(2))),
+                 links=links.links(trouble), crashes=links.many(links.node_crash, trouble, 2))
         for _ in range(dice.randint(1, 2))
     )  # fmt: skip
     kills, at = [], 0.0
@@ -256,17 +192,23 @@ def draw(seed: int) -> RebirthPlan:
         kills.append(Kill(when, number, ticks(1)))  # type: ignore[arg-type]
         at += kills[-1].down_s
     return RebirthPlan(
-        world=WorldPlan(sessions=sessions, nodes=nodes, seed=seed),
+        world=WorldPlan(
+            sessions=sessions,
+            nodes=nodes,
+            disk=DiskPlan(
+                commit_s=tuple(ticks(0.2) for _ in range(3)),
+                full=((ticks(4), ticks(3)),) if dice.random() < 0.25 else (),
+            ),
+            seed=seed,
+        ),
         kills=tuple(kills),
-        commit_s=tuple(ticks(0.2) for _ in range(3)),
-        full=((ticks(4), ticks(3)),) if dice.random() < 0.25 else (),
         tail=dice.choice((0.0, 0.5, 1.0)),
     )
 
 
 def violations(lives: Lives) -> Iterator[str]:
     """Every promise that was broken over the lives of a scheduler, a sentence each."""
-    honest = (*HONEST, "refused") if lives.plan.full else HONEST
+    honest = (*HONEST, "refused") if lives.disk.plan.full else HONEST
     yield from (f"{text!r} was still waiting at the end" for text in lives.unserved)
     for wish in lives.scene.wishes:
         if wish.ended not in honest:
@@ -274,27 +216,27 @@ def violations(lives: Lives) -> Iterator[str]:
         if wish.ended == "translated" and wish.answer != wish.text:
             yield f"{wish.text!r} was answered with {wish.answer!r}"
     heard: dict[tuple[str, int], float] = {}
+    said: dict[tuple[str, int], object] = {}
+    delivered = {(name, seq): at for at, name, _, seq in reversed(lives.delivered)}
     sessions: dict[str, str] = {}
     for talk in lives.scene.talks:
-        if talk.session_id is None:
+        if talk.session_id is None or len(talk.heard) < 2:  # it may have been welcomed too late
             continue
         if sessions.setdefault(talk.owner, talk.session_id) != talk.session_id:
             yield f"{talk.owner} was {sessions[talk.owner]} and is {talk.session_id}"
         for one in talk.heard:
-            kind, job_id = one.message.get("type"), one.message.get("job_id", "")
-            if kind == "utterance_accepted" and one.at < lives.accepted_at.get(job_id, inf):
-                yield f"{job_id} was called accepted at {one.at}, before that was kept"
-            if kind not in OUTCOMES:
+            if one.message.get("type") not in OUTCOMES:
                 continue
-            if one.at < lives.settled_at.get(job_id, inf):
-                yield f"{job_id} has an outcome at {one.at} that was not kept"
             key = (talk.session_id, one.message["seq"])
-            if key in heard:
-                yield f"{talk.owner} had outcome {key} at {heard[key]} and gets it at {one.at}"
-            heard[key] = one.at
+            if said.setdefault(key, content(one.message)) != content(one.message):
+                yield f"{talk.owner} was told as {key}: {said[key]}, and {one.message}"
+            if left_at(talk, one) > delivered.get(key, inf):
+                yield f"{key} was delivered at {delivered[key]} and comes again at {one.at}"
+            heard[key] = min(one.at, heard.get(key, inf))
     for at, session_id, job_id, seq in lives.delivered:
         if heard.get((session_id, seq), inf) > at:
             yield f"{job_id} is called delivered at {at} and was not received"
+    yield from said_too_early(lives.scene.talks, lives.disk)
     if lives.left:
         yield f"everybody has gone, and the journal still has {lives.left}"
     yield from lives.faults

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterator
+from math import inf
 
 from simulation.models import Attempts, attempts
 from simulation.safety_of_outcomes import Property
@@ -87,11 +88,13 @@ def slots_are_the_current_attempts(run: Run) -> Iterator[str]:
     """A slot is taken by exactly the current attempts on a node: never more than it has."""
     slots: dict[str, int] = {}
     taken: dict[str, set[str]] = collections.defaultdict(set)
+    over = {job.job_id: job.withdrawn.number for job in run.history.jobs.values() if job.withdrawn}
     for fact in run.history.all("node_joined", "assigned", "attempt_lost", "settled"):
         job_id, node_id = fact.detail.get("job_id", ""), fact.detail.get("node_id", "")
         if fact.name == "node_joined":
             slots[node_id] = fact.detail["slots"]
         elif fact.name == "assigned":
+            taken[node_id] = {j for j in taken[node_id] if over.get(j, inf) > fact.step}
             taken[node_id].add(job_id)
             if len(taken[node_id]) > slots[node_id]:
                 yield f"{node_id} has {slots[node_id]} slots for {sorted(taken[node_id])}"
@@ -149,6 +152,8 @@ def an_utterance_runs_once(run: Run) -> Iterator[str]:
     """The same index of a session is one job, and each attempt begins once on one node."""
     jobs: dict[tuple[str, int], str] = {}
     for step in run.history.steps:
+        for job_id in step.withdraws:
+            jobs = {key: name for key, name in jobs.items() if name != job_id}
         if not isinstance(step.event, Received) or "accepted" not in step.facts:
             continue
         message = step.event.message

@@ -173,6 +173,7 @@ def nothing_is_held_back(run: Run) -> Iterator[str]:
 def outcomes_come_in_order(run: Run) -> Iterator[str]:
     """Outcomes come in the order of acceptance, numbered from 1 without a gap."""
     for session_id, jobs in run.history.jobs_of.items():
+        jobs = [job for job in jobs if not job.withdrawn]
         place = {job.job_id: number for number, job in enumerate(jobs, 1)}
         for job in jobs:
             wrong = {sent.seq for sent in job.outcomes} - {place[job.job_id]}

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import trio
+from simulation.disk import Disk
 from simulation.network import LinkStream, Network
 from simulation.pipes import LinkPlan
 from simulation.taps import Talk
@@ -53,8 +54,8 @@ class Scene:
     """The shared world.
 
     `overrun` tells of nodes by hand that got too much, `sent_away` of agents that were told not
-    to come back. `healed` means that from now on nothing
-    goes wrong by plan.
+    to come back. `disk` is what the journal writes to, if it is not memory. `healed` means that
+    from now on nothing goes wrong by plan.
     """
 
     plan: WorldPlan
@@ -67,9 +68,11 @@ class Scene:
     sent_away: list[str] = attrs.Factory(list)
     healed: bool = False
     _dialled: dict[str, int] = attrs.Factory(dict)
+    disk: Disk | None = attrs.field(init=False)
     dice: random.Random = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.disk = Disk(self.plan.disk) if self.plan.disk else None
         self.dice = random.Random(self.plan.seed)
 
     async def dial(
@@ -87,6 +90,8 @@ class Scene:
     def heal(self) -> None:
         """Faults that have not struck by now never will."""
         self.healed = True
+        if self.disk is not None:
+            self.disk.healed = True
         for link in self.network.links:
             link.spare()
 

@@ -4,49 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import pytest
 import trio
 from simulation.pipes import Direction, Fault, Kind, LinkPlan
 from simulation.world import Run, play
-from simulation.worldplan import NodePlan, SessionKind, SessionPlan, Work, WorldPlan
+from simulation.worldplan import NodePlan, SessionPlan, Work, WorldPlan
 from trio.lowlevel import Task
 
 from scheduler.server import serve
 
-SESSIONS_A_WORLD = 32
+Swept = Literal["sdk", "raw", "base", "agent"]
+"""Whose link is struck: that of a session of one of three kinds, or of a real node."""
+LINKS_A_WORLD = 32
 STALL_S = 4.0
 WORK = Work(0.25)
 
 
-def small_world(kind: SessionKind, links: list[LinkPlan]) -> WorldPlan:
-    """As many sessions as links, each with one utterance, and a node that serves them all."""
+def small_world(kind: Swept, links: list[LinkPlan]) -> WorldPlan:
+    """As many sessions as links, each with one utterance, and what it takes to serve them all.
+
+    The links are those of the sessions, or of as many nodes with one slot.
+    """
+    if kind == "agent":
+        return WorldPlan(
+            sessions=(SessionPlan(kind="raw"),) * len(links),
+            nodes=tuple(NodePlan(works=(WORK,), links=(link,), pause=0.25) for link in links),
+        )
     return WorldPlan(
         sessions=tuple(SessionPlan(kind=kind, links=(link,), pause=0.25) for link in links),
         nodes=(NodePlan(kind="raw", slots=len(links), works=(WORK,)),),
     )
 
 
-def bytes_of(kind: SessionKind, direction: Direction) -> int:
-    """How many bytes go that way over the link of a session to which nothing happens."""
+def bytes_of(kind: Swept, direction: Direction) -> int:
+    """How many bytes go that way over a link to which nothing happens."""
     run = play(small_world(kind, [LinkPlan()]))
-    link = next(talk.link for talk in run.scene.talks if talk.owner == "client-0")
+    owner = "machine-0" if kind == "agent" else "client-0"
+    link = next(talk.link for talk in run.scene.talks if talk.owner == owner)
     return link.to_server.sent if direction == "to_server" else link.to_client.sent
 
 
-def byte_worlds(kind: SessionKind, fault: Kind, direction: Direction) -> Iterator[WorldPlan]:
-    """Worlds in which a session's link is struck before each of its bytes, all in turn.
+def byte_worlds(
+    kind: Swept, fault: Kind, direction: Direction, *, first: int = 0, every: int = 1
+) -> Iterator[WorldPlan]:
+    """Worlds in which a link is struck before each of its bytes, all in turn.
 
-    The sessions of a world have nothing to do with each other, so that one world serves for
-    many bytes.
+    Or before the `first` one and each `every`th after it. The links of a world have little to do
+    with each other, so that one world serves for many bytes.
     """
-    offsets = range(bytes_of(kind, direction))
-    for first in offsets[::SESSIONS_A_WORLD]:
+    offsets = range(first, bytes_of(kind, direction), every)
+    for place in range(0, len(offsets), LINKS_A_WORLD):
         yield small_world(
             kind,
             [
                 LinkPlan(faults=(Fault(fault, direction, offset=offset, duration=STALL_S),))
-                for offset in offsets[first : first + SESSIONS_A_WORLD]
+                for offset in offsets[place : place + LINKS_A_WORLD]
             ],
         )
 

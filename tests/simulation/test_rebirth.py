@@ -5,17 +5,19 @@ from collections.abc import Iterable
 
 import attrs
 import pytest
-from simulation.rebirth import Kill, RebirthPlan, SlowJournal, draw, play, violations
-from simulation.worldplan import NodePlan, Say, SessionPlan, Work, WorldPlan
+from simulation.disk import Disk
+from simulation.rebirth import Kill, RebirthPlan, draw, play, violations
+from simulation.worldplan import DiskPlan, NodePlan, Say, SessionPlan, Work, WorldPlan
 
 from scheduler.core.records import JobSettled, Record
 
 SMALL = RebirthPlan(
     world=WorldPlan(
-        sessions=(SessionPlan(says=(Say(0.5), Say(0.75))),), nodes=(NodePlan(works=(Work(0.25),)),)
+        sessions=(SessionPlan(says=(Say(0.5), Say(0.75))),),
+        nodes=(NodePlan(works=(Work(0.25),)),),
+        disk=DiskPlan(commit_s=(2 / 64,)),
     ),
     kills=(),
-    commit_s=(2 / 64,),
 )
 
 
@@ -42,12 +44,11 @@ def test_every_point_between_decision_commit_and_message(when: str, tail: float)
 
 def test_a_journal_that_forgets_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """If outcomes are said before they are kept, and a death takes them, that is found."""
-    keep = SlowJournal._keep
+    keep = Disk.keep
 
-    def forget(self: SlowJournal, batch: Iterable[Record]) -> None:
-        keep(self, list(batch))
-        self._kept[:] = [one for one in self._kept if not isinstance(one, JobSettled)]
+    def forget(self: Disk, batch: Iterable[Record]) -> None:
+        keep(self, [one for one in batch if not isinstance(one, JobSettled)])
 
-    monkeypatch.setattr(SlowJournal, "_keep", forget)
+    monkeypatch.setattr(Disk, "keep", forget)
     lives = play(attrs.evolve(SMALL, kills=(Kill("at", 3.0),)))
-    assert any("was not kept" in line for line in violations(lives))
+    assert any("what is kept since inf" in line for line in violations(lives))

@@ -7,8 +7,11 @@ from typing import get_args
 import pytest
 from simulation.liveness import violations
 from simulation.pipes import Direction, Kind, LinkPlan
-from simulation.sweeps import byte_worlds, bytes_of, play_cancelled, small_world
+from simulation.sweeps import Swept, byte_worlds, bytes_of, play_cancelled, small_world
 from simulation.world import play
+
+STRIDE_BYTES = 16
+KINDS = get_args(Kind)
 
 
 @pytest.mark.parametrize("direction", get_args(Direction))
@@ -21,6 +24,24 @@ def test_every_byte(fault: Kind, direction: Direction) -> None:
         assert violations(run) == {}, plan
         struck += run.scene.network.strikes[fault]
     assert struck == bytes_of("raw", direction)
+
+
+@pytest.mark.parametrize("direction", get_args(Direction))
+@pytest.mark.parametrize("kind", ["sdk", "base", "agent"])
+def test_bytes_of_other_links(kind: Swept, direction: Direction) -> None:
+    """Every 16th byte of other links, the real client's and node's among them, for each fault.
+
+    The faults begin at different bytes; `nox -s simulate -- --sweep` strikes all of them.
+    """
+    for place, fault in enumerate(KINDS):
+        first = place * STRIDE_BYTES // len(KINDS)
+        planned = struck = 0
+        for plan in byte_worlds(kind, fault, direction, first=first, every=STRIDE_BYTES):
+            run = play(plan)
+            assert violations(run) == {}, plan
+            planned += max(len(plan.sessions), len(plan.nodes))
+            struck += run.scene.network.strikes[fault]
+        assert planned >= struck > 0.9 * planned  # a node may be told to end before its last bytes
 
 
 def test_every_step() -> None:

@@ -20,6 +20,7 @@ import trio
 import trio_websocket
 import wsproto.utilities
 from fakes import CountingIds
+from simulation.disk import SlowJournal
 from simulation.history import History
 from simulation.hostiles import Hostile
 from simulation.monitor import Monitor, link_of
@@ -30,7 +31,7 @@ from simulation.schedules import mixed, simulate
 from simulation.sessions import SdkSession
 from simulation.sessions_by_hand import ChunkSession, RawSession
 from simulation.taps import Wire
-from simulation.worldplan import NodePlan, SessionPlan, WorldPlan
+from simulation.worldplan import TICK_S, NodePlan, SessionPlan, WorldPlan
 from trio.testing import MockClock
 
 from scheduler.core.check import _check_queue
@@ -138,6 +139,7 @@ class _World:
         self.run.ended_at = trio.current_time()
 
     async def _serve(self, *, task_status: trio.TaskStatus[Shell]) -> None:
+        disk = self.scene.disk
         try:
             await serve(
                 self.config,
@@ -145,6 +147,7 @@ class _World:
                 ids=CountingIds(),
                 epoch=EPOCH,
                 shutdown=self.shutdown,
+                journal=SlowJournal(disk) if disk else None,
                 observe=self._observe,
                 task_status=task_status,
             )
@@ -278,10 +281,17 @@ class _World:
         self.run.left_over += _left_in(shell)
 
     async def _witness(self) -> None:
-        """A fresh node and a fresh client are served at once, whatever has happened before."""
+        """A fresh node and a fresh client are served at once, whatever has happened before.
+
+        No clock jumps meanwhile: that would use up the witness's patience, not the scheduler's.
+        """
+        await trio.sleep_until(max((at + TICK_S for at, _ in self.plan.stalls), default=0.0))
         node = AgentNode(self.scene, "witness-machine", NodePlan())
         client = SdkSession(self.scene, "witness", SessionPlan(at=trio.current_time()))
-        with trio.move_on_after(self.config.pending_timeout) as patience:
+        patience_s = self.config.pending_timeout
+        if self.plan.disk is not None:  # a commit that was slow may have made it come again
+            patience_s += max(self.plan.disk.commit_s) + self.config.client_backoff_max
+        with trio.move_on_after(patience_s) as patience:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(node.run)
                 await client.run()

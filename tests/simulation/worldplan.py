@@ -19,6 +19,7 @@ TICK_S = 1 / 64
 SessionKind = Literal["sdk", "raw", "base", "chunks"]
 NodeKind = Literal["agent", "raw", "base"]
 When = Literal["before receipt", "after receipt", "without a word"]
+WhenNode = Literal["before receipt", "after receipt", "before stored", "after stored"]
 Receipts = Literal["each", "late", "never", "backwards", "beyond", "twice"]
 Resumes = Literal["right", "old", "ahead", "wrong", "foreign", "anew"]
 End = Literal["result", "silence", "failure", "final failure", "nothing", "crash"]
@@ -58,6 +59,18 @@ class Crash:
     """
 
     when: When = attrs.field(default="before receipt", validator=_one_of(When))
+    nth: int = 1
+
+
+@attrs.frozen
+class NodeCrash:
+    """A node dies with all its work, around its `nth` assignment or result (counted from 1).
+
+    Before or after it has receipted the assignment; before or after it has read that its result
+    is stored.
+    """
+
+    when: WhenNode = attrs.field(default="before receipt", validator=_one_of(WhenNode))
     nth: int = 1
 
 
@@ -123,6 +136,7 @@ class NodePlan:
     works: tuple[Work, ...] = (Work(),)
     links: tuple[LinkPlan, ...] = ()
     pause: float = 0.5
+    crashes: tuple[NodeCrash, ...] = ()
     freezes: tuple[Freeze, ...] = ()
     leaves: float | None = None
     returns: float | None = None
@@ -140,13 +154,27 @@ class HostilePlan:
 
 
 @attrs.frozen(kw_only=True)
+class DiskPlan:
+    """A journal on a disk that takes its time. `commit_s` is how long, commit after commit.
+
+    `full` are spans (begin, seconds) in which nothing can be written. When more than `crowd`
+    records wait for a commit the journal says that it fails, as the real one does.
+    """
+
+    commit_s: tuple[float, ...] = (TICK_S,)
+    full: tuple[tuple[float, float], ...] = ()
+    crowd: int = 20_000
+
+
+@attrs.frozen(kw_only=True)
 class WorldPlan:
     """Everybody, and what befalls all of them.
 
     `storms` are instants at which every link is reset at once. `stalls` are instants at which
     the whole process stands still for some seconds. `drains` is when the scheduler is asked to
-    end (asked again `hurries` seconds later). `settings` differ from `SETTINGS`. `seed` decides
-    the schedule and all chance.
+    end (asked again `hurries` seconds later). `disk` is what its journal writes to; without one
+    it remembers in memory. `settings` differ from `SETTINGS`. `seed` decides the schedule and
+    all chance.
     """
 
     sessions: tuple[SessionPlan, ...] = (SessionPlan(),)
@@ -156,6 +184,7 @@ class WorldPlan:
     stalls: tuple[tuple[float, float], ...] = ()
     drains: float | None = None
     hurries: float | None = None
+    disk: DiskPlan | None = None
     settings: tuple[tuple[str, float], ...] = ()
     seed: int = 0
 
@@ -168,6 +197,7 @@ class WorldPlan:
     def last_planned(self) -> float:
         """The instant after which the plan lets nothing more happen, but for what is under way."""
         ends = [0.0, *self.storms, *(at + seconds for at, seconds in self.stalls)]
+        ends += [at + seconds for at, seconds in (self.disk.full if self.disk else ())]
         for session in self.sessions:
             ends += [session.at + said.at + (said.cancelled_after or 0) for said in session.says]
             ends += [session.at + (session.gives_up or 0)]
@@ -211,7 +241,10 @@ SETTINGS: dict[str, Any] = {
 }
 """Shorter than in real life, in whole ticks, and with the same inequalities between them."""
 
-_VALUES = (WorldPlan, SessionPlan, NodePlan, HostilePlan, Say, Work, Crash, Freeze, LinkPlan, Fault)
+_VALUES = (
+    *(WorldPlan, SessionPlan, NodePlan, HostilePlan, DiskPlan),
+    *(Say, Work, Crash, NodeCrash, Freeze, LinkPlan, Fault),
+)
 
 
 def as_code(value: Any) -> str:

@@ -180,15 +180,18 @@ def _expired(step: Step, timer: Timer) -> None:
 
 
 def _journal(step: Step, event: JournalFailed | JournalMended) -> None:
-    """Nothing new is accepted while it could not be kept."""
+    """Nothing new is accepted while it could not be kept.
+
+    What waits is taken back first, lest it gets the slot of what runs.
+    """
     why = event.why if isinstance(event, JournalFailed) else None
     if (why is None) != (step.state.journal_failed is None):
         step.note("journal_mended" if why is None else "journal_failed")
     step.state.journal_failed = why
     if isinstance(event, JournalFailed):
-        for job_id in event.job_ids:
-            if (job := step.state.jobs.get(job_id)) is not None:
-                admission.unaccept(step, job)
+        jobs = [step.state.jobs[name] for name in event.job_ids if name in step.state.jobs]
+        for job in sorted(jobs, key=lambda job: job.attempt is not None):
+            admission.unaccept(step, job)
 
 
 def _drain(step: Step) -> None:
