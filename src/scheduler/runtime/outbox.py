@@ -112,17 +112,15 @@ class Outbox:
     async def get(self) -> Entry | None:
         """The next entry; ``None`` once closed and empty. Cancelling loses nothing."""
         while True:
-            if (place := self._first_ready()) is not None:
-                entry = self._entries[place]
-                del self._entries[place]
+            if (entry := self.get_nowait()) is not None:
                 return entry
             if self._closed and not self._entries:
                 return None
             self._changed = trio.Event()
             await self._changed.wait()
 
-    def _first_ready(self) -> int | None:
-        """Where the first entry is that may be said now.
+    def get_nowait(self) -> Entry | None:
+        """The next entry that may be said now, if there is one.
 
         No promise passes another one that waits, also if that came to wait longer when its
         text was replaced: whoever hears the later number takes the earlier one for known.
@@ -130,7 +128,8 @@ class Outbox:
         committed, waiting = self.committed(), False
         for place, entry in enumerate(self._entries):
             if entry.after <= committed and not (waiting and entry.after):
-                return place
+                del self._entries[place]
+                return entry
             waiting = True
         return None
 

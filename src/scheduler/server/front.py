@@ -55,6 +55,11 @@ class ReplayStream(trio.abc.HalfCloseableStream):
         self._stream = stream
         self._replayed = replayed
 
+    @property
+    def socket(self) -> trio.socket.SocketType | None:
+        """The socket beneath, if that is all that is beneath."""
+        return self._stream.socket if isinstance(self._stream, trio.SocketStream) else None
+
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """As the stream beneath does; cancelling loses nothing."""
         if not self._replayed:
