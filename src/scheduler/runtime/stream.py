@@ -72,8 +72,7 @@ class WholeWrites(trio.abc.Stream):
 
     def _write_at_once(self, data: memoryview) -> int:
         """How many bytes a socket took without waiting: usually all, and no timeout is needed."""
-        socket = getattr(self._inner, "socket", None)
-        if socket is None or os.name == "nt":  # where a socket is no file
+        if (socket := self._socket()) is None:
             return 0
         try:
             return os.write(socket.fileno(), data)
@@ -101,13 +100,31 @@ class WholeWrites(trio.abc.Stream):
                 await trio.lowlevel.checkpoint()
                 data = b""
             else:
-                data = bytes(await self._inner.receive_some(max_bytes))
+                data = await self._read(max_bytes)
                 if not data:
                     return data
                 self.heard_at = trio.current_time()
                 self._count(len(data))
             if left := self.lane.feed(data):
                 return left
+
+    async def _read(self, max_bytes: int | None) -> bytes:
+        """From a socket without a first try that fails: a peer that is waited for says nothing."""
+        while (socket := self._socket()) is not None and max_bytes is not None:
+            await trio.lowlevel.wait_readable(socket)
+            try:
+                return os.read(socket.fileno(), max_bytes)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError("the peer is gone") from error
+        return bytes(await self._inner.receive_some(max_bytes))
+
+    def _socket(self) -> trio.socket.SocketType | None:
+        """What is read and written without trio's stream, if that is all that is beneath."""
+        if os.name == "nt":  # where a socket is no file
+            return None
+        return getattr(self._inner, "socket", None)
 
     def _count(self, size_bytes: int) -> None:
         self.message_bytes += size_bytes

@@ -57,8 +57,10 @@ class ReplayStream(trio.abc.HalfCloseableStream):
 
     @property
     def socket(self) -> trio.socket.SocketType | None:
-        """The socket beneath, if that is all that is beneath."""
-        return self._stream.socket if isinstance(self._stream, trio.SocketStream) else None
+        """The socket beneath, once there is nothing else to read than what it has."""
+        if self._replayed or not isinstance(self._stream, trio.SocketStream):
+            return None
+        return self._stream.socket
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """As the stream beneath does; cancelling loses nothing."""
