@@ -284,11 +284,8 @@ def _read_change_write_back(patch: pytest.MonkeyPatch) -> None:
         shells[id(self.deadlines)] = self
 
     async def watch(self: Deadlines, timer: Timer, scope: trio.CancelScope) -> None:
-        with scope:
-            await trio.sleep_forever()
-        if self._scopes.get(timer) is not scope:
+        if not await self._came_due(timer, scope):
             return
-        del self._scopes[timer]
         shell = shells[id(self)]
         job = shell.engine._state.jobs.get(timer.key) if timer.kind == "job" else None
         before = copy.copy(job)
