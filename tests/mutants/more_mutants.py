@@ -33,7 +33,7 @@ def _jobs_of_a_lost_node_wait(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(22, "Nobody is pinged.", "node keeps working")
 def _nobody_is_pinged(patch: pytest.MonkeyPatch) -> None:
-    async def sleep(self: Keepalive) -> None:
+    async def sleep(self: Keepalive, pings: trio.Nursery) -> None:
         await trio.sleep_forever()
 
     patch.setattr(Keepalive, "run", sleep)

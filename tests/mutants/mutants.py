@@ -419,7 +419,7 @@ def _partials_push_out_outcomes(patch: pytest.MonkeyPatch) -> None:
         self._entries.append(entry)
         self.size_bytes += entry.size_bytes
         while len(self._entries) * 2 > self._messages_max:
-            self.size_bytes -= self._entries.popleft().size_bytes
+            self.size_bytes -= self._entries.pop(0).size_bytes
         self._changed.set()
         return True
 

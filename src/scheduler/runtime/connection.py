@@ -153,7 +153,7 @@ class Connection:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write, on_writing, on_written)
-                    nursery.start_soon(self._keepalive.run)
+                    nursery.start_soon(self._keepalive.run, nursery)
                     if hello_timeout is not None:
                         nursery.start_soon(self._await_hello, hello_timeout)
                     self._stream.lane.on_text = partial(self._hear, on_message)

@@ -10,7 +10,6 @@ peer is a slow consumer, and its connection is given up.
 """
 
 import math
-from collections import deque
 from collections.abc import Callable
 
 import attrs
@@ -58,7 +57,7 @@ class Outbox:
         self.committed: Callable[[], float] = lambda: math.inf
         self._messages_max = messages_max
         self._bytes_max = bytes_max
-        self._entries: deque[Entry] = deque()
+        self._entries: list[Entry] = []  # an empty deque has room for 64
         self._changed = trio.Event()
         self._closed = False
         self.size_bytes = 0

@@ -39,24 +39,31 @@ class Writer:
         ``on_writing`` comes before the first byte of a write, ``on_written`` after its last.
         Raises ``trio.BrokenResourceError`` if the peer is gone or the connection closed.
         """
-        while (batch := await self._next()) is not None:
-            entries, frames = batch
-            numbers = [entry.seq for entry in entries if entry.seq is not None]
-            for seq in numbers:
-                on_writing(seq)
-            if self._closed():
-                raise trio.BrokenResourceError("the connection is closed")
-            await self._stream.send_all(b"".join(frames))
-            for entry in entries:
-                self._outbox.done(entry)
-            for seq in numbers:
-                on_written(seq)
+        while (entry := await self._outbox.get()) is not None:
+            await self._write(*self._batch(entry), on_writing, on_written)
+            del entry  # it may be long until the next one
 
-    async def _next(self) -> tuple[list[Entry], list[bytes]] | None:
-        """What may be said now, up to about a batch; ``None`` when there will be no more."""
-        entry = await self._outbox.get()
-        if entry is None:
-            return None
+    async def _write(
+        self,
+        entries: list[Entry],
+        frames: list[bytes],
+        on_writing: Callable[[int], None],
+        on_written: Callable[[int], None],
+    ) -> None:
+        numbers = [entry.seq for entry in entries if entry.seq is not None]
+        for seq in numbers:
+            on_writing(seq)
+        if self._closed():
+            raise trio.BrokenResourceError("the connection is closed")
+        await self._stream.send_all(b"".join(frames) if len(frames) > 1 else frames[0])
+        for entry in entries:
+            self._outbox.done(entry)
+        for seq in numbers:
+            on_written(seq)
+
+    def _batch(self, first: Entry) -> tuple[list[Entry], list[bytes]]:
+        """What may be said now, up to about a batch, with its frames."""
+        entry: Entry | None = first
         entries: list[Entry] = []
         frames: list[bytes] = []
         size_bytes = 0

@@ -39,7 +39,7 @@ class Upgrade:
     stream: trio.abc.Stream
     path: str
     query: str
-    headers: Headers
+    headers: list[tuple[bytes, bytes]]
     peer: str
 
     def header(self, name: str) -> str | None:
@@ -162,8 +162,10 @@ class _Front:
             path, query = split_target(request)
             if wants_websocket(request) or path in self._websocket_paths:
                 check_handshake(request, self._websocket_paths)
+                head = bytes(self._head)
+                self._head.clear()
                 return Upgrade(
-                    stream=ReplayStream(self._stream, bytes(self._head)),
+                    stream=ReplayStream(self._stream, head),
                     path=path,
                     query=query,
                     headers=list(request.headers),
