@@ -189,8 +189,11 @@ async def test_another_process_goes_on_with_the_session(autojump_clock: MockCloc
     runner = ScriptedRunner(script=[0.0, 2.0, 3.0])
     async with scheduler_world(runner) as world:
         async with session_on(world.network) as session:
-            submissions = [session.submit(text) for text in (b"one", b"two", b"three")]
-            assert (await submissions[0].result()).text_translated == "ONE"
+            first = session.submit(b"one")
+            await until(lambda: bool(runner.ran))  # which gives it the first time of the script
+            session.submit(b"two")
+            session.submit(b"three")
+            assert (await first.result()).text_translated == "ONE"
             session.detach()
         kept = session.resumption
         assert kept is not None

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 import structlog
 from client_support import scheduler_world, session_on
 from fakes import ScriptedRunner
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog._config import BoundLoggerLazyProxy
 
-from scheduler.commands.logs import configure_logs
-from scheduler.errors import StageFailed, TranslationFailed
+from scheduler.commands.logs import Plain, configure_logs
+from scheduler.errors import Code, StageFailed, TranslationFailed
 
 SPEECH = "nobody else shall read this"
 
@@ -102,3 +105,34 @@ def test_a_log_that_nobody_reads_stops_nobody(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(sys, "stderr", Broken())
     structlog.get_logger().info("delivered", job_id="job-1")
+
+
+details = st.dictionaries(
+    st.sampled_from(["job_id", "why", "attempt", "seconds", "a", "need"]),
+    st.one_of(
+        st.text(max_size=20), st.integers(), st.floats(), st.none(), st.sampled_from(list(Code))
+    ),
+)
+faults = st.dictionaries(
+    st.sampled_from(["stack", "exception"]), st.text(min_size=1, max_size=9), max_size=1
+)
+
+
+@given(st.sampled_from(["info", "debug", "warning"]), st.text(max_size=40), details, faults)
+def test_a_plain_line_is_that_of_the_console(
+    level: str, event: str, detail: dict[str, Any], fault: dict[str, str]
+) -> None:
+    """Without colours a line is, character by character, what structlog's own renderer makes."""
+    console = structlog.dev.ConsoleRenderer(colors=False)
+    fact = {"timestamp": "12:00:00.000001", "level": level, "event": event, **detail, **fault}
+    assert Plain(console)(None, "info", dict(fact)) == console(None, "info", dict(fact))
+
+
+def test_the_time_of_day_has_microseconds(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each line begins with the local time, to the microsecond."""
+    configure_logs("info")
+    structlog.get_logger().info("settled", job_id="j-1", why="no node")
+    line = capsys.readouterr().err
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d\.\d{6} \[info     \] settled +job_id=j-1 why='no node'\n", line
+    )

@@ -1,5 +1,6 @@
 """``python -m scheduler`` as a real process: how it begins, what it is told, and how it ends."""
 
+import gc
 import signal
 import socket
 from pathlib import Path
@@ -12,6 +13,7 @@ from raw_peer import RawPeer, handshake
 from server_support import NodePeer, SessionPeer, node_register, session_init, utterance
 
 from scheduler.cli import main
+from scheduler.commands.serve import collect_rarely
 from scheduler.config import Config
 
 HERE = "127.0.0.1"
@@ -189,3 +191,16 @@ def test_a_host_that_does_not_exist_is_refused(nowhere: Path) -> None:
     """An address that is none of ours is one line too."""
     said = refused("serve", "--host", "203.0.113.7", "--port", "0")
     assert said == "error: cannot listen on 203.0.113.7:0 (cannot assign requested address)"
+
+
+def test_what_was_loaded_is_not_looked_through_again() -> None:
+    """Once the server is there garbage is looked for rarely, and only in what came since."""
+    usual = gc.get_threshold()
+    try:
+        collect_rarely()
+        assert gc.get_threshold() > usual
+        assert gc.get_freeze_count() > 10_000
+        assert len(gc.get_objects()) < 1000
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*usual)

@@ -44,7 +44,7 @@ def _jobs_of_a_lost_node_wait(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(22, "Nobody is pinged.", "node keeps working")
 def _nobody_is_pinged(patch: pytest.MonkeyPatch) -> None:
-    async def sleep(self: Keepalive) -> None:
+    async def sleep(self: Keepalive, pings: trio.Nursery) -> None:
         await trio.sleep_forever()
 
     patch.setattr(Keepalive, "run", sleep)
@@ -213,7 +213,7 @@ def _failing_in_secret(patch: pytest.MonkeyPatch) -> None:
 
     def take_back_only(step: Step, event: JournalFailed | JournalMended) -> None:
         journal(step, event)
-        step.state.journal_failed = False
+        step.state.journal_failed = None
 
     patch.setattr(engine, "_journal", take_back_only)
 
@@ -233,7 +233,7 @@ def _taken_back_one_by_one(patch: pytest.MonkeyPatch) -> None:
 
     def one_by_one(step: Step, event: JournalFailed | JournalMended) -> None:
         for job_id in getattr(event, "job_ids", ()):
-            journal(step, JournalFailed((job_id,)))
+            journal(step, JournalFailed("no room", (job_id,)))
         journal(step, event)
 
     patch.setattr(engine, "_journal", one_by_one)

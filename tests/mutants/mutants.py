@@ -284,11 +284,8 @@ def _read_change_write_back(patch: pytest.MonkeyPatch) -> None:
         shells[id(self.deadlines)] = self
 
     async def watch(self: Deadlines, timer: Timer, scope: trio.CancelScope) -> None:
-        with scope:
-            await trio.sleep_forever()
-        if self._scopes.get(timer) is not scope:
+        if not await self._came_due(timer, scope):
             return
-        del self._scopes[timer]
         shell = shells[id(self)]
         job = shell.engine._state.jobs.get(timer.key) if timer.kind == "job" else None
         before = copy.copy(job)
@@ -422,7 +419,7 @@ def _partials_push_out_outcomes(patch: pytest.MonkeyPatch) -> None:
         self._entries.append(entry)
         self.size_bytes += entry.size_bytes
         while len(self._entries) * 2 > self._messages_max:
-            self.size_bytes -= self._entries.popleft().size_bytes
+            self.size_bytes -= self._entries.pop(0).size_bytes
         self._changed.set()
         return True
 

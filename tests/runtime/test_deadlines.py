@@ -12,9 +12,10 @@ from simulation.schedules import Schedule, simulate
 from trio.testing import MockClock
 
 from scheduler.core.events import Timer
-from scheduler.runtime.deadlines import Deadlines
+from scheduler.runtime.deadlines import LINGER_SECONDS, Deadlines
 
 A, B, C, D = (Timer("job", name) for name in "abcd")
+LASTING = Timer("receipt", "session")
 Fired = list[tuple[Timer, float]]
 Scene = Callable[[Deadlines, Fired], Awaitable[None]]
 
@@ -163,10 +164,43 @@ async def test_a_fault_in_one_leaves_the_others(autojump_clock: MockClock) -> No
     assert [(line["event"], line["timer"]) for line in logs] == [("deadline_fault", "a")]
 
 
+async def test_what_comes_and_goes_with_each_utterance_is_one_task(
+    autojump_clock: MockClock,
+) -> None:
+    """A session's timer keeps its scope from one setting to the next, and no longer."""
+    async with trio.open_nursery() as nursery:
+        deadlines = Deadlines(nursery, lambda timer: None, stall_threshold=1)
+        tasks: set[trio.lowlevel.Task] = set()
+        for _ in range(20):
+            deadlines.set(LASTING, trio.current_time() + 3)
+            await trio.sleep(1)
+            deadlines.clear(LASTING)
+            tasks |= nursery.child_tasks
+        assert (len(tasks), len(deadlines)) == (1, 0)
+        await trio.sleep(LINGER_SECONDS + 1)
+        assert not nursery.child_tasks
+
+
+async def test_a_scope_that_waits_does_not_hold_up_the_next_deadline(
+    autojump_clock: MockClock,
+) -> None:
+    """What is set again fires at its time, whether the scope from before wakes sooner or later."""
+
+    async def scene(deadlines: Deadlines, fired: Fired) -> None:
+        for at in (1, 2 + LINGER_SECONDS / 2, 3 + 3 * LINGER_SECONDS):
+            deadlines.set(LASTING, 1000)
+            deadlines.clear(LASTING)
+            deadlines.set(LASTING, at)
+            await trio.sleep_until(at + 1)
+
+    expected = [1, 2 + LINGER_SECONDS / 2, 3 + 3 * LINGER_SECONDS]
+    assert await played(scene) == [(LASTING, at) for at in expected]
+
+
 @given(
     schedule=schedules(),
     steps=st.lists(
-        st.tuples(st.sampled_from(["set", "set", "clear"]), st.sampled_from([A, B]),
+        st.tuples(st.sampled_from(["set", "set", "clear"]), st.sampled_from([A, B, LASTING]),
                   st.integers(0, 4), st.integers(0, 4)),
         max_size=12,
     ),

@@ -1,5 +1,7 @@
 """A stream whose interrupted write is its last, and whose every byte is a sign of life."""
 
+import os
+
 import pytest
 import raw_peer
 import trio
@@ -128,7 +130,7 @@ async def test_many_small_frames_come_a_few_at_a_time() -> None:
     pongs = frame(raw_peer.PONG) * (3 * FRAMES_AT_ONCE)
     await theirs.send_all(pongs)
     received = b""
-    for _ in range(3):
+    while len(received) < len(pongs):
         with trio.testing.assert_checkpoints():
             piece = await whole.receive_some()
         assert len(piece) <= len(frame(raw_peer.PONG)) * FRAMES_AT_ONCE
@@ -184,3 +186,52 @@ async def test_no_second_close_frame_follows_the_first() -> None:
     assert whole.said_close
     await whole.say_close(GOODBYE)
     assert await theirs.receive_some() == b"\x81\x00" + GOODBYE
+
+
+async def test_writers_take_turns(autojump_clock: MockClock) -> None:
+    """Two writes at the same time come out one after the other, each of them whole."""
+    theirs, ours = await narrow()
+    whole = WholeWrites(ours, write_timeout=3)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(whole.send_all, b"a" * 20)
+        nursery.start_soon(whole.send_all, b"b" * 20)
+        nursery.start_soon(read_slowly, theirs, 40, 1.0)
+    assert ours.sends.taken in (b"a" * 20 + b"b" * 20, b"b" * 20 + b"a" * 20)
+
+
+async def test_a_write_cancelled_before_its_turn_tears_nothing(autojump_clock: MockClock) -> None:
+    """Who has written nothing has interrupted nothing: others may still write."""
+    theirs, ours = await linked()
+    whole = WholeWrites(ours, write_timeout=3)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await whole.send_all(b"never")
+    assert scope.cancelled_caught
+    await whole.send_all(b"goodbye")
+    assert await theirs.receive_some() == b"goodbye"
+
+
+async def test_a_socket_takes_what_it_can_at_once_and_the_rest_in_time() -> None:
+    """On a real socket a write needs no reader while there is room, and one when there is none."""
+    ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+    whole, size = WholeWrites(ours, write_timeout=60), 10**6
+    async with ours, theirs, trio.open_nursery() as nursery:
+        await whole.send_all(b"at once")
+        assert await theirs.receive_some() == b"at once"
+        nursery.start_soon(whole.send_all, bytes(size))
+        await trio.testing.wait_all_tasks_blocked()
+        assert await read_slowly(theirs, size, 0) == size
+
+
+async def test_a_socket_that_is_closed_is_nobody_elses() -> None:
+    """After the close nothing is written, whoever has the descriptor's number by then."""
+    ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+    whole = WholeWrites(ours, write_timeout=3)
+    await ours.aclose()
+    await theirs.aclose()
+    mine, other = (trio.SocketStream(end) for end in trio.socket.socketpair())
+    async with mine, other:
+        with pytest.raises(trio.BrokenResourceError):
+            await whole.send_all(b"not for you")
+        with pytest.raises(BlockingIOError):
+            os.read(other.socket.fileno(), 1)

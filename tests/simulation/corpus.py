@@ -589,6 +589,21 @@ CORPUS: dict[str, Entry] = {
         ),
         ("drain_started",),
     ),
+    "quicker than our own note": Entry(
+        "Who acknowledges before our writer has woken up owes nothing for it, and is not asked.",
+        WorldPlan(
+            sessions=(
+                SessionPlan(
+                    says=(Say(cancelled_after=1.0), Say()),
+                    links=(
+                        LinkPlan(latency=0.0, window=16, faults=(Fault("black_hole", at=7.0),)),
+                    ),
+                ),
+            ),
+            nodes=(NodePlan(works=(Work(due="deadline"),), pause=0.0),),
+        ),
+        ("delivered", "written"),
+    ),
     "a stranger": Entry(
         "Who says no hello is shown out, however well it answers when it is asked.",
         WorldPlan(

@@ -18,6 +18,7 @@ from scheduler.core.events import (
     Send,
     SessionJoined,
     SetTimer,
+    Writing,
     Written,
 )
 from scheduler.errors import Close
@@ -237,16 +238,22 @@ def who_never_answers_is_given_up(run: Run) -> Iterator[str]:
     config = run.scene.config
     most = config.client_receipt_timeout + config.write_timeout + run.slack_s + 1
     since: dict[int, float] = {}
+    writing: dict[int, int] = {}
     told: dict[int, int] = {}
+    heard: dict[int, int] = {}  # a peer may be quicker than our own note of what it was told
     for step in run.history.steps:
         event = step.event
         match event:
+            case Writing(connection, seq):
+                writing[connection] = seq
             case Written(connection, seq) if _acknowledges(run, connection):
                 told[connection] = max(seq, told.get(connection, 0))
-                since.setdefault(connection, step.at)
-            case Received(connection, ResultAck(seq=seq)) if connection in since:
-                since.pop(connection)
-                if seq < told[connection]:
+                if seq > heard.get(connection, 0):
+                    since.setdefault(connection, step.at)
+            case Received(connection, ResultAck(seq=seq)) if seq <= writing.get(connection, 0):
+                heard[connection] = max(seq, heard.get(connection, 0))
+                since.pop(connection, None)
+                if heard[connection] < told.get(connection, 0):
                     since[connection] = step.at
             case Left(connection) if connection in since:
                 if step.at - since.pop(connection) > most:

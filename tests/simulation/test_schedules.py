@@ -141,10 +141,11 @@ def test_a_seed_repeats_its_run_in_every_process() -> None:
         "from simulation.echo import digests; from simulation.fingerprints import world_digests; "
         f"print([*digests({echoes}), *world_digests({worlds})])"
     )
+    path = os.pathsep.join([str(TESTS), *sys.path])  # what is tested here is tested there
     runs = [
         subprocess.Popen(
             [sys.executable, "-c", there],
-            env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONHASHSEED": hash_seed},
+            env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": hash_seed},
             stdout=subprocess.PIPE,
             text=True,
         )

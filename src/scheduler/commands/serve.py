@@ -1,5 +1,6 @@
 """``python -m scheduler serve``: the scheduler on a real port, until a signal ends it."""
 
+import gc
 import secrets
 import signal
 import time
@@ -18,6 +19,9 @@ from scheduler.runtime.ids import RandomIds
 from scheduler.runtime.shell import Shell
 from scheduler.server.serve import Shutdown, serve
 from scheduler.store.locate import open_journal
+
+NEW_OBJECTS_MAX = 10_000
+"""So many more objects than before are made until garbage is looked for; Python's own is 700."""
 
 
 async def run_serve(config: Config) -> None:
@@ -52,8 +56,20 @@ async def run_serve(config: Config) -> None:
         # Whoever reads that we listen may send a signal at once, so that comes first.
         await nursery.start(on_signals, partial(_stop, shutdown, shell, supervision))
         click.echo(f"listening on {address} (journal: {journal.name})", err=True)
+        collect_rarely()
         supervision.say("READY=1", f"STATUS=listening on {address}")
         nursery.start_soon(supervision.feed_watchdog)
+
+
+def collect_rarely() -> None:
+    """What was loaded by now stays, and is not looked through again for garbage.
+
+    With the usual settings each full collection stops everybody for tens of milliseconds; it
+    was the whole 99th percentile of the latency (``benchmarks/NOTES.md``).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(NEW_OBJECTS_MAX, 20, 20)
 
 
 async def _then_cancel(

@@ -4,6 +4,7 @@ This is the only module that knows trio-websocket. What the library lacks stands
 
 * nothing but the writer task sends messages, and it is cancelled only together with the
   whole connection (see ``stream`` for why);
+* whole text messages go past the library, both ways (see ``frames``);
 * the reader never waits: ``on_message`` is a plain function;
 * the end has one order: the nursery ends (that is when the caller deregisters), then a
   close frame within ``close_timeout``, then the byte stream is closed by force;
@@ -13,6 +14,7 @@ This is the only module that knows trio-websocket. What the library lacks stands
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import structlog
 import trio
@@ -24,9 +26,11 @@ from scheduler.core.events import SignsOfLife
 from scheduler.errors import Close, ConnectionLost, may_reconnect
 from scheduler.runtime.frames import BREACHES, UNSAID, close_frame
 from scheduler.runtime.keepalive import Keepalive, Silence
+from scheduler.runtime.lane import Lane
 from scheduler.runtime.outbox import Entry, Outbox, Text
 from scheduler.runtime.reader import Reader, reading
-from scheduler.runtime.stream import WholeWrites
+from scheduler.runtime.stream import WholeWrites, closing
+from scheduler.runtime.writer import Writer
 
 RECEIVE_BYTES = 64 * 2**10
 PEER_ERRORS = (tws.ConnectionClosed, tws.HandshakeError, LocalProtocolError)
@@ -43,11 +47,7 @@ class Connection:
     """An open WebSocket. Made by :func:`accept` and :func:`dial`, used inside their block."""
 
     def __init__(
-        self,
-        ws: tws.WebSocketConnection,
-        stream: WholeWrites,
-        reader: Reader,
-        config: Config,
+        self, ws: tws.WebSocketConnection, stream: WholeWrites, reader: Reader, config: Config
     ) -> None:
         self._ws = ws
         self._stream = stream
@@ -55,6 +55,9 @@ class Connection:
         self._config = config
         self._outbox = Outbox(
             messages_max=config.outbox_messages_max, bytes_max=config.outbox_bytes_max
+        )
+        self._writer = Writer(
+            self._outbox, stream, masked=ws.is_client, closed=lambda: ws.closed is not None
         )
         self._scope = trio.CancelScope()
         self._keepalive = Keepalive(
@@ -68,6 +71,7 @@ class Connection:
         self.peer_code: int | None = None
         self.peer_text = ""
         self.over = trio.Event()
+        self._fault: Exception | None = None
 
     # -- what others may do to it, without waiting ---------------------------------
 
@@ -152,21 +156,36 @@ class Connection:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write, on_writing, on_written)
-                    nursery.start_soon(self._keepalive.run)
+                    nursery.start_soon(self._keepalive.run, nursery)
                     if hello_timeout is not None:
                         nursery.start_soon(self._await_hello, hello_timeout)
+                    self._stream.lane.on_text = partial(self._hear, on_message)
                     while True:
                         message = await self._ws.get_message()
-                        self._keepalive.heard()
-                        on_message(message)
+                        self._stream.lane.handed_over()
+                        self._hear(on_message, message)
+            if self._fault is not None:
+                raise self._fault
         except* tws.ConnectionClosed as group:
             self._closed_by_peer(group)
         except* Exception:
             self._decide(Close.INTERNAL_ERROR)
             raise
         finally:
+            self._stream.lane.on_text = None
             self._outbox.close()
             self.over.set()
+
+    def _hear(self, on_message: Callable[[str | bytes], None], message: str | bytes) -> None:
+        """One message, perhaps in the library's task: what fails here, fails in :meth:`run`."""
+        if self._scope.cancel_called:
+            return
+        try:
+            self._keepalive.heard()
+            on_message(message)
+        except Exception as error:  # noqa: BLE001  # it is raised again where it belongs
+            self._fault = error
+            self._scope.cancel()
 
     def _closed_by_peer(self, group: BaseExceptionGroup[tws.ConnectionClosed]) -> None:
         first: BaseException = group
@@ -189,14 +208,10 @@ class Connection:
     async def _write(
         self, on_writing: Callable[[int], None], on_written: Callable[[int], None]
     ) -> None:
-        while (entry := await self._outbox.get()) is not None:
-            if entry.seq is not None:
-                on_writing(entry.seq)
-            text = entry.text if isinstance(entry.text, str) else entry.text()
-            await self._ws.send_message(text)
-            self._outbox.done(entry)
-            if entry.seq is not None:
-                on_written(entry.seq)
+        try:
+            await self._writer.run(on_writing, on_written)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise tws.ConnectionClosed(self._ws.closed) from None
         self._scope.cancel()
 
     async def _await_hello(self, timeout: float) -> None:
@@ -237,7 +252,7 @@ async def accept(stream: trio.abc.Stream, config: Config) -> AsyncIterator[Conne
     Raises, in an exception group, ``trio.TooSlowError`` if the handshake is not complete
     within ``handshake_timeout``, ``trio.BrokenResourceError`` if the peer left during it.
     """
-    whole = _whole(stream, config)
+    whole = _whole(stream, config, masked=True)
 
     async def answer() -> tws.WebSocketConnection:
         request = await tws.wrap_server_stream(
@@ -248,7 +263,7 @@ async def accept(stream: trio.abc.Stream, config: Config) -> AsyncIterator[Conne
         )
         return await request.accept()
 
-    async with _closing(stream), reading(*PEER_ERRORS) as reader:
+    async with closing(stream), reading(*PEER_ERRORS) as reader:
         try:
             ws = await reader.shake_hands(answer, config.handshake_timeout)
         except (tws.HandshakeError, tws.ConnectionClosed):
@@ -271,7 +286,7 @@ async def dial(
     Raises :class:`~scheduler.errors.ConnectionLost`, in an exception group, if the other
     side refuses, leaves, or does not answer within ``handshake_timeout``.
     """
-    whole = _whole(stream, config)
+    whole = _whole(stream, config, masked=False)
 
     async def ask() -> tws.WebSocketConnection:
         return await tws.wrap_client_stream(
@@ -283,7 +298,7 @@ async def dial(
             receive_buffer_size=RECEIVE_BYTES,
         )
 
-    async with _closing(stream), reading(*PEER_ERRORS) as reader:
+    async with closing(stream), reading(*PEER_ERRORS) as reader:
         try:
             ws = await reader.shake_hands(ask, config.handshake_timeout)
         except trio.TooSlowError:
@@ -302,18 +317,10 @@ async def dial(
             await connection.goodbye()
 
 
-def _whole(stream: trio.abc.Stream, config: Config) -> WholeWrites:
+def _whole(stream: trio.abc.Stream, config: Config, *, masked: bool) -> WholeWrites:
     return WholeWrites(
         stream,
+        lane=Lane(masked=masked, message_bytes_max=config.message_bytes_max),
         write_timeout=config.write_timeout,
         message_bytes_max=config.message_bytes_max,
     )
-
-
-@contextlib.asynccontextmanager
-async def _closing(stream: trio.abc.Stream) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        with trio.CancelScope(shield=True):
-            await trio.aclose_forcefully(stream)

@@ -72,32 +72,31 @@ class Keepalive:
         """A whole message came: tell at once if the peer was suspect."""
         self._judge(suspect=False)
 
-    async def run(self) -> None:
-        """Watch until cancelled. A ping is cancelled only together with all of it."""
-        async with trio.open_nursery() as pings:
-            pardon_until = -math.inf
-            while True:
-                heard_at = self._heard_at()
-                wake_at = max(self._next_mark(heard_at), pardon_until)
-                with trio.CancelScope() as self._nap:
-                    await trio.sleep_until(wake_at)
-                if self._nap.cancelled_caught:
-                    continue
-                # Deadlines fire before buffered input is read: let the reader have its turn.
-                await trio.lowlevel.checkpoint()
-                now = trio.current_time()
-                if now - wake_at > self._config.stall_threshold:
-                    pardon_until = now + self._config.pong_timeout
-                    self._ask(pings)
-                    continue
-                if self._heard_at() != heard_at:
-                    continue
-                ping_at, suspect_at, dead_at = self._marks(heard_at)
-                self._judge(suspect=now >= suspect_at)
-                if now >= dead_at:
-                    self._give_up()
-                elif now >= ping_at:
-                    self._ask(pings)
+    async def run(self, pings: trio.Nursery) -> None:
+        """Watch until cancelled. A ping is cancelled only together with all of ``pings``."""
+        pardon_until = -math.inf
+        while True:
+            heard_at = self._heard_at()
+            wake_at = max(self._next_mark(heard_at), pardon_until)
+            with trio.CancelScope(deadline=wake_at) as self._nap:
+                await trio.sleep_forever()
+            if trio.current_time() < wake_at:  # there is something new
+                continue
+            # Deadlines fire before buffered input is read: let the reader have its turn.
+            await trio.lowlevel.checkpoint()
+            now = trio.current_time()
+            if now - wake_at > self._config.stall_threshold:
+                pardon_until = now + self._config.pong_timeout
+                self._ask(pings)
+                continue
+            if self._heard_at() != heard_at:
+                continue
+            ping_at, suspect_at, dead_at = self._marks(heard_at)
+            self._judge(suspect=now >= suspect_at)
+            if now >= dead_at:
+                self._give_up()
+            elif now >= ping_at:
+                self._ask(pings)
 
     def _next_mark(self, heard_at: float) -> float:
         ping_at, suspect_at, dead_at = self._marks(heard_at)

@@ -10,7 +10,6 @@ peer is a slow consumer, and its connection is given up.
 """
 
 import math
-from collections import deque
 from collections.abc import Callable
 
 import attrs
@@ -58,7 +57,7 @@ class Outbox:
         self.committed: Callable[[], float] = lambda: math.inf
         self._messages_max = messages_max
         self._bytes_max = bytes_max
-        self._entries: deque[Entry] = deque()
+        self._entries: list[Entry] = []  # an empty deque has room for 64
         self._changed = trio.Event()
         self._closed = False
         self.size_bytes = 0
@@ -112,17 +111,15 @@ class Outbox:
     async def get(self) -> Entry | None:
         """The next entry; ``None`` once closed and empty. Cancelling loses nothing."""
         while True:
-            if (place := self._first_ready()) is not None:
-                entry = self._entries[place]
-                del self._entries[place]
+            if (entry := self.get_nowait()) is not None:
                 return entry
             if self._closed and not self._entries:
                 return None
             self._changed = trio.Event()
             await self._changed.wait()
 
-    def _first_ready(self) -> int | None:
-        """Where the first entry is that may be said now.
+    def get_nowait(self) -> Entry | None:
+        """The next entry that may be said now, if there is one.
 
         No promise passes another one that waits, also if that came to wait longer when its
         text was replaced: whoever hears the later number takes the earlier one for known.
@@ -130,7 +127,8 @@ class Outbox:
         committed, waiting = self.committed(), False
         for place, entry in enumerate(self._entries):
             if entry.after <= committed and not (waiting and entry.after):
-                return place
+                del self._entries[place]
+                return entry
             waiting = True
         return None
 

@@ -39,7 +39,7 @@ class Upgrade:
     stream: trio.abc.Stream
     path: str
     query: str
-    headers: Headers
+    headers: list[tuple[bytes, bytes]]
     peer: str
 
     def header(self, name: str) -> str | None:
@@ -54,6 +54,13 @@ class ReplayStream(trio.abc.HalfCloseableStream):
     def __init__(self, stream: trio.abc.Stream, replayed: bytes) -> None:
         self._stream = stream
         self._replayed = replayed
+
+    @property
+    def socket(self) -> trio.socket.SocketType | None:
+        """The socket beneath, once there is nothing else to read than what it has."""
+        if self._replayed or not isinstance(self._stream, trio.SocketStream):
+            return None
+        return self._stream.socket
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """As the stream beneath does; cancelling loses nothing."""
@@ -156,8 +163,10 @@ class _Front:
             path, query = split_target(request)
             if wants_websocket(request) or path in self._websocket_paths:
                 check_handshake(request, self._websocket_paths, self._origins)
+                head = bytes(self._head)
+                self._head.clear()
                 return Upgrade(
-                    stream=ReplayStream(self._stream, bytes(self._head)),
+                    stream=ReplayStream(self._stream, head),
                     path=path,
                     query=query,
                     headers=list(request.headers),

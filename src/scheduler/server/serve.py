@@ -146,6 +146,7 @@ class _Doorkeeper:
             self._open -= 1
 
     async def _converse(self, upgrade: Upgrade) -> None:
+        upgrade.headers.clear()  # they were looked at, and would be kept as long as the connection
         async with accept(upgrade.stream, self._config) as connection:
             await converse(self._shell, connection, ROLES[upgrade.path], self._config)
 

@@ -1,0 +1,106 @@
+"""What is queued together is one write, and every outcome in it is told before and after."""
+
+import pytest
+import trio
+import trio.testing
+from connection_support import linked
+from simulation.network import LinkPlan, LinkStream
+from trio.testing import MockClock
+
+from scheduler.runtime.lane import text_frame
+from scheduler.runtime.outbox import Entry, Outbox
+from scheduler.runtime.stream import WholeWrites
+from scheduler.runtime.writer import BATCH_BYTES, Writer
+
+
+class Desk:
+    """A writer, its outbox, and all that it tells, with the bytes that had been sent by then."""
+
+    def __init__(self, theirs: LinkStream, ours: LinkStream) -> None:
+        self.theirs, self.ours = theirs, ours
+        self.outbox = Outbox(messages_max=1000, bytes_max=10**7)
+        self.told: list[tuple[str, int, int]] = []
+        self.writes: list[int] = []
+        self.closed = False
+        whole = WholeWrites(ours, write_timeout=3)
+        send_all = whole.send_all
+
+        async def counted(data: bytes | bytearray | memoryview) -> None:
+            self.writes.append(len(data))
+            await send_all(data)
+
+        whole.send_all = counted  # type: ignore[method-assign]
+        self._writer = Writer(self.outbox, whole, masked=False, closed=lambda: self.closed)
+
+    def put(self, *texts: str) -> None:
+        """Queue outcomes, numbered from 1."""
+        for seq, text in enumerate(texts, 1):
+            assert self.outbox.put(Entry(text, seq))
+
+    async def run(self) -> None:
+        await self._writer.run(
+            lambda seq: self.told.append(("writing", seq, self.ours.sends.sent)),
+            lambda seq: self.told.append(("written", seq, self.ours.sends.sent)),
+        )
+
+
+async def desk(plan: LinkPlan = LinkPlan(latency=0.0)) -> Desk:  # noqa: B008
+    return Desk(*await linked(plan))
+
+
+async def test_what_is_queued_together_goes_out_together() -> None:
+    """Three messages are one write, in their order; each is told before it and after it."""
+    here = await desk()
+    here.put("one", "two", "three")
+    here.outbox.close()
+    await here.run()
+    frames = b"".join(text_frame(text, masked=False) for text in ("one", "two", "three"))
+    assert await here.theirs.receive_some() == frames
+    assert here.writes == [len(frames)]
+    assert here.told == [("writing", seq, 0) for seq in (1, 2, 3)] + [
+        ("written", seq, len(frames)) for seq in (1, 2, 3)
+    ]
+    assert here.outbox.size_bytes == 0
+
+
+async def test_a_batch_has_its_size() -> None:
+    """A write that is large already takes no more messages with it."""
+    here = await desk(LinkPlan(latency=0.0, window=2 * BATCH_BYTES))
+    here.put("small", "x" * BATCH_BYTES, "small", "small")
+    here.outbox.close()
+    await here.run()
+    assert [size > BATCH_BYTES for size in here.writes] == [True, False]
+
+
+async def test_what_promises_too_early_is_not_in_the_batch() -> None:
+    """A message whose record is not kept yet stays behind, and follows when it is."""
+    here, kept = await desk(), 0
+    here.outbox.committed = lambda: kept
+    here.outbox.put(Entry("refusal"))
+    here.outbox.put(Entry("promise", after=1))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(here.run)
+        await trio.testing.wait_all_tasks_blocked()
+        assert here.writes == [len(text_frame("refusal", masked=False))]
+        kept = 1
+        here.outbox.close()
+    assert len(here.writes) == 2
+
+
+async def test_nothing_follows_a_close_frame() -> None:
+    """On a closed connection nothing is written."""
+    here = await desk()
+    here.closed = True
+    here.put("too late")
+    with pytest.raises(trio.BrokenResourceError):
+        await here.run()
+    assert here.writes == []
+
+
+async def test_a_write_that_breaks_is_not_told_as_written(autojump_clock: MockClock) -> None:
+    """Of a batch that did not get through whole, nothing is called written."""
+    here = await desk(LinkPlan(latency=0.0, window=8))
+    here.put("one", "two", "three")
+    with pytest.raises(trio.BrokenResourceError):
+        await here.run()
+    assert [what for what, _, _ in here.told] == ["writing"] * 3
