@@ -7,10 +7,22 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks.cases import failover, idle, jobs, journal, latency, receipts, scale, storm
+from benchmarks.cases import (
+    failover,
+    idle,
+    jobs,
+    journal,
+    latency,
+    peers,
+    receipts,
+    scale,
+    storm,
+)
 from benchmarks.harness import results
 from benchmarks.harness.processes import favour
-from benchmarks.harness.results import Options, Result
+from benchmarks.harness.results import DOCUMENT, QUICK, RESULTS, Options, Result
+
+PICTURES = DOCUMENT.with_suffix("")
 
 CASES: dict[str, Callable[[Options], Result]] = {
     "small": jobs.run_small,
@@ -18,58 +30,64 @@ CASES: dict[str, Callable[[Options], Result]] = {
     "latency": latency.run,
     "engine": scale.run_engine,
     "whole": scale.run_whole,
+    "idle": idle.run,
+    "failover": failover.run,
     "journal": journal.run_alone,
     "journal-whole": journal.run_whole,
-    "failover": failover.run,
-    "receipts": receipts.run,
-    "idle": idle.run,
     "storm": storm.run,
+    "receipts": receipts.run,
+    "peers": peers.run,
 }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Parse, run, print, write."""
+    chosen = _parser().parse_args(arguments)
+    publishing = bool(chosen.into) or not (chosen.quick or chosen.tree)
+    if publishing:  # fails now if matplotlib is missing, not when everything is measured
+        from benchmarks.harness.plots import draw
+    folder, pictures, document = RESULTS, PICTURES, DOCUMENT
+    if chosen.into:
+        folder = pictures = chosen.into
+        document = folder / "table.md"
+    if not chosen.publish:
+        favour(chosen.nice)
+        options = attrs.evolve(
+            QUICK if chosen.quick else Options(),
+            trees={name: Path(path).resolve() for name, path in chosen.tree},
+        )
+        if chosen.rounds:
+            options = attrs.evolve(options, rounds=chosen.rounds)
+        for name in chosen.only or CASES:
+            started = time.perf_counter()
+            result = CASES[name](options)
+            print(f"\n{result.title} ({time.perf_counter() - started:.0f} s)\n")
+            print(results.table([attrs.asdict(result)]), flush=True)
+            if publishing:
+                results.save(result, folder)
+    if publishing:
+        found = results.load(folder)
+        results.put_table(found, document, draw(found, pictures))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="short windows, two rounds")
+    parser.add_argument("--quick", action="store_true", help="short windows, two rounds, fewer")
     parser.add_argument("--only", action="append", choices=CASES, metavar="CASE", default=[])
     parser.add_argument("--rounds", type=int, help="rounds of each case (5; 2 with --quick)")
     parser.add_argument(
-        "--tree", action="append", default=[], metavar="NAME=PATH",
-        help="another source tree, measured in the same rounds",
+        "--tree", action="append", default=[], metavar="NAME=PATH", type=lambda s: s.split("=", 1),
+        help="another source tree, measured in the same rounds (of small, large, latency)",
     )  # fmt: skip
     parser.add_argument(
         "--nice", type=int, default=0, help="niceness of everything measured (below 0: as root)"
     )
+    parser.add_argument(
+        "--into", type=Path, metavar="FOLDER",
+        help="results, pictures and table go there and not into the documents",
+    )  # fmt: skip
     parser.add_argument("--publish", action="store_true", help="measure nothing, only draw")
-    chosen = parser.parse_args()
-    if chosen.publish:
-        publish()
-        return
-    favour(chosen.nice)
-    trees = dict(pair.split("=", 1) for pair in chosen.tree)
-    options = Options(
-        quick=chosen.quick,
-        rounds=chosen.rounds or (2 if chosen.quick else 5),
-        trees={name: Path(path).resolve() for name, path in trees.items()},
-    )
-    for name in chosen.only or CASES:
-        started = time.perf_counter()
-        result = CASES[name](options)
-        print(f"\n{result.title} ({time.perf_counter() - started:.0f} s)\n")
-        print(results.table([attrs.asdict(result)]), flush=True)
-        if not options.quick and not options.trees:
-            results.save(result)
-    if not options.quick and not options.trees:
-        publish()
-
-
-def publish() -> None:
-    """Bring the pictures and the table in docs/benchmarks.md up to the newest results."""
-    from benchmarks.harness.plots import draw  # late: matplotlib takes its time
-
-    found = results.load()
-    draw(found)
-    results.put_table(found)
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,6 +1,12 @@
 """What one job costs the server: a small one and a large one, beside the bare relay."""
 
-from benchmarks.harness.contenders import Contender, cpu_of, interleave, latencies_of
+from benchmarks.harness.contenders import (
+    Contender,
+    cpu_of,
+    interleave,
+    latencies_of,
+    load_of,
+)
 from benchmarks.harness.figures import ratios, spread
 from benchmarks.harness.processes import relay, scheduler
 from benchmarks.harness.results import Options, Result, Row
@@ -58,6 +64,7 @@ def _run(options: Options, case: str, title: str, *, chars: int, rate: float, ai
             ratio=f"{ratios(cpu_of(others[0]), cpu_of(quick))}",
         )
     )
+    rows.append(load_of(*contenders))
     raw = {
         "rate": rate,
         "contenders": {c.name: [sample.summary() for sample in c.samples] for c in contenders},

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.contenders import Contender, cpu_of, interleave
+from benchmarks.harness.contenders import Contender, cpu_of, interleave, load_of
 from benchmarks.harness.figures import quantile, ratios, spread
 from benchmarks.harness.processes import ROOT, scheduler
 from benchmarks.harness.results import Options, Result, Row
@@ -16,6 +16,12 @@ from benchmarks.harness.results import Options, Result, Row
 RATES = (200, 1000)
 KINDS = {"memory": "", "normal": "normal", "full": "full"}
 WHOLE_RATE = 200
+FIGURES = {
+    "commit_p50": "commit p50",
+    "commit_p99": "commit p99",
+    "lag_p50": "loop lag p50",
+    "lag_p99": "loop lag p99",
+}
 
 
 def run_alone(options: Options) -> Result:
@@ -33,21 +39,16 @@ def run_alone(options: Options) -> Result:
                     measured.setdefault(f"{kind} {rate}/s", []).append(found)
     rows = []
     for rate in RATES:
-        lag = spread([found["lag_p99"] for found in measured[f"memory {rate}/s"]])
+        memory = measured[f"memory {rate}/s"]
         for kind in ("normal", "full"):
             every = measured[f"{kind} {rate}/s"]
-            p50, p99, late = (
-                spread([found[name] for found in every])
-                for name in ("commit_p50", "commit_p99", "lag_p99")
-            )
             rows += [
-                Row(what=f"commit p50, ms: sqlite {kind}, {rate} jobs/s", ours=f"{p50}"),
-                Row(what=f"commit p99, ms: sqlite {kind}, {rate} jobs/s", ours=f"{p99}"),
                 Row(
-                    what=f"loop lag p99, ms: sqlite {kind}, {rate} jobs/s",
-                    ours=f"{late}",
-                    reference=f"{lag} in memory",
-                ),
+                    what=f"{what}, ms: sqlite {kind}, {rate} jobs/s",
+                    ours=f"{spread([found[name] for found in every])}",
+                    reference=f"{spread([found[name] for found in memory])} in memory",
+                )
+                for name, what in FIGURES.items()
             ]
     return Result(case="7-journal", title="the journal alone", rows=rows, raw=measured)
 
@@ -108,5 +109,6 @@ def run_whole(options: Options) -> Result:
                     reference=f"{spread(b)} in memory",
                 )
             )
+    rows.append(load_of(*contenders))
     raw = {c.name: [sample.summary() for sample in c.samples] for c in contenders}
     return Result(case="7-journal-whole", title="journal on and off", rows=rows, raw=raw)

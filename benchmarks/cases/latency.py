@@ -1,6 +1,6 @@
 """What the scheduler adds to the time of one job, beside the bare relay at the same rate."""
 
-from benchmarks.harness.contenders import Contender, interleave, latencies_of
+from benchmarks.harness.contenders import Contender, interleave, latencies_of, load_of
 from benchmarks.harness.figures import quantile, spread
 from benchmarks.harness.processes import relay, scheduler
 from benchmarks.harness.results import Options, Result, Row
@@ -31,6 +31,7 @@ def run(options: Options) -> Result:
         for contender in others
         for part, aim in ((0.50, 0.5), (0.99, 3.0))
     ]
+    rows.append(load_of(*contenders))
     curves = {c.name: [_pooled(c, part) for part in PARTS] for c in contenders}
     raw = {
         "rate": RATE,

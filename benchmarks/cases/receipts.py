@@ -1,6 +1,6 @@
 """What receipts cost: sessions and nodes that give and get them, and those of the base."""
 
-from benchmarks.harness.contenders import Contender, cpu_of, interleave
+from benchmarks.harness.contenders import Contender, cpu_of, interleave, load_of
 from benchmarks.harness.figures import ratios, spread
 from benchmarks.harness.processes import scheduler
 from benchmarks.harness.results import Options, Result, Row
@@ -27,4 +27,6 @@ def run(options: Options) -> Result:
         ratio=f"{ratios(cpu_of(on), cpu_of(off))}",
     )
     raw = {c.name: [sample.summary() for sample in c.samples] for c in contenders}
-    return Result(case="9-receipts", title="receipts on and off", rows=[row], raw=raw)
+    return Result(
+        case="9-receipts", title="receipts on and off", rows=[row, load_of(on, off)], raw=raw
+    )

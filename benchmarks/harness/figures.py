@@ -7,7 +7,7 @@ import attrs
 
 
 def quantile(values: Sequence[float], part: float) -> float:
-    """The smallest value that at least ``part`` of all do not exceed; 0 of nothing."""
+    """The value before which ``part`` of all stand when they are in order; 0 of nothing."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
 

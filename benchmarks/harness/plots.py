@@ -9,7 +9,6 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
 GREY, BLUE, RED = "#9a9a9a", "#2f6db3", "#c0392b"
 
 mpl.use("svg")
@@ -19,8 +18,8 @@ mpl.rcParams.update({
 })  # fmt: skip
 
 
-def draw(results: list[dict[str, Any]]) -> list[Path]:
-    """Draw what there are results for; the files that were written."""
+def draw(results: list[dict[str, Any]], folder: Path) -> list[Path]:
+    """Draw what there are results for into a folder; the files that were written."""
     by_case = {result["case"]: result["raw"] for result in results}
     pictures: dict[str, tuple[tuple[str, ...], Callable[[Axes, dict[str, Any]], None]]] = {
         "cpu-per-job": (("1-small", "2-large"), _cpu),
@@ -29,16 +28,17 @@ def draw(results: list[dict[str, Any]]) -> list[Path]:
         "memory": (("5-idle",), _memory),
         "failover": (("6-failover",), _failover),
         "journal": (("7-journal",), _journal),
+        "peers": (("10-peers",), _peers),
     }
     written = []
-    FOLDER.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, (cases, paint) in pictures.items():
         if not all(case in by_case for case in cases):
             continue
         figure, axes = plt.subplots()
         paint(axes, by_case)
         figure.tight_layout()
-        path = FOLDER / f"{name}.svg"
+        path = folder / f"{name}.svg"
         figure.savefig(path, metadata={"Date": None})
         plt.close(figure)
         written.append(path)
@@ -117,4 +117,29 @@ def _journal(axes: Axes, raw: dict[str, Any]) -> None:
         axes.plot(names, values, marker="o", linestyle="", color=colour, label=part[-3:])
     axes.set_ylim(bottom=0)
     axes.set_ylabel("record to its commit, ms")
+    axes.legend()
+
+
+def _peers(axes: Axes, raw: dict[str, Any]) -> None:
+    found = raw["10-peers"]["contenders"]
+    cpu = {name: [sample["cpu_ms"] for sample in samples] for name, samples in found.items()}
+    workers = {
+        name: [sample["workers_ms"] for sample in samples] for name, samples in found.items()
+    }
+    middle = [median(values) for values in cpu.values()]
+    spans = [
+        [m - min(values) for m, values in zip(middle, cpu.values(), strict=True)],
+        [max(values) - m for m, values in zip(middle, cpu.values(), strict=True)],
+    ]
+    places = range(len(cpu))
+    colours = [BLUE if name == "ours" else GREY for name in cpu]
+    axes.barh(places, middle, xerr=spans, color=colours, height=0.7, label="server and broker")
+    behind = [median(values) for values in workers.values()]
+    axes.barh(
+        places, behind, left=middle, color="none", edgecolor=RED, height=0.7, hatch="//",
+        label="workers of its own",
+    )  # fmt: skip
+    axes.set_yticks(places, list(cpu))
+    axes.invert_yaxis()
+    axes.set_xlabel(f"CPU per job, ms, at {raw['10-peers']['rate']} jobs/s (median, range)")
     axes.legend()

@@ -1,5 +1,6 @@
 """Processes under measurement and processes that make load, and what they cost."""
 
+import atexit
 import contextlib
 import json
 import os
@@ -12,46 +13,67 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 30.0
 CPU_CLOCK_OF = 2
 """``CPUCLOCK_SCHED``: see clock_getcpuclockid(3) and <linux/posix-timers.h>."""
 
+_running: set[subprocess.Popen[bytes]] = set()
+
+
+@atexit.register
+def _end_all() -> None:
+    """What a failed measurement has left; else it would eat the CPU of the next one."""
+    for process in _running:
+        process.kill()
+
 
 class Server:
     """A server process; :attr:`cpu_s` is what it has used since it began, kernel included.
+
+    It is ready when a line of its output matches ``ready``, of which a group may be its port.
 
     Its log goes into a pipe that is read at once, as a service manager does: with a file on a
     disk that others keep busy, writing the log is what stands still.
     """
 
-    def __init__(self, name: str, command: Sequence[str], tree: Path, **environment: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        tree: Path = ROOT,
+        ready: str = r"listening on [\d.]+:(\d+)",
+        **environment: str,
+    ) -> None:
         self.name = name
+        self._ready = re.compile(ready.encode())
         self._log: deque[bytes] = deque(maxlen=200)
         self._listening = threading.Event()
-        self.port = 0
+        self.port = -1
         path = os.pathsep.join([str(tree / "src"), str(ROOT)])
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={**_usual_environment(), "PYTHONPATH": path, **environment}, cwd=ROOT,
         )  # fmt: skip
+        _running.add(self._process)
         self.pid = self._process.pid
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
-        if not self._listening.wait(START_TIMEOUT_S) or not self.port:
+        if not self._listening.wait(START_TIMEOUT_S) or self.port < 0:
             text = b"".join(self._log).decode()
             self.end()
             raise RuntimeError(f"{name} did not start: {text}")
 
     def _read_log(self) -> None:
-        assert self._process.stderr is not None
-        with self._process.stderr as lines:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
             for line in lines:
                 self._log.append(line)
-                if not self.port and (found := re.search(rb"listening on [\d.]+:(\d+)", line)):
-                    self.port = int(found[1])
+                if self.port < 0 and (found := self._ready.search(line)):
+                    self.port = int(found[1]) if found.groups() else 0
                     self._listening.set()
         self._listening.set()
 
@@ -71,6 +93,7 @@ class Server:
         if self._process.poll() is None:
             self._process.send_signal(number)
         self._process.wait()
+        _running.discard(self._process)
         self._reader.join()
 
 
@@ -89,6 +112,7 @@ class Load:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT,
             env={**os.environ, "PYTHONPATH": path},
         )  # fmt: skip
+        _running.add(self._process)
 
     def tell(self, do: str, **arguments: Any) -> None:
         """Give a command without waiting."""
@@ -113,11 +137,6 @@ class Load:
         return self.answer()
 
     @property
-    def pid(self) -> int:
-        """For signals."""
-        return self._process.pid
-
-    @property
     def cpu_s(self) -> float:
         """CPU seconds of the load process."""
         return time.clock_gettime((~self._process.pid << 3) | CPU_CLOCK_OF)
@@ -126,22 +145,35 @@ class Load:
         """End it."""
         self._process.kill()
         self._process.communicate()
+        _running.discard(self._process)
 
 
 def scheduler(*flags: str, name: str = "scheduler", tree: Path = ROOT) -> Server:
     """The real thing: ``python -m scheduler``, by default with a journal in memory."""
     journal = [] if "--journal" in flags else ["--journal", "memory"]
     command = [sys.executable, "-m", "scheduler", "--port", "0", *journal, *flags]
-    return Server(name, command, tree)
+    return Server(name, command, tree=tree)
 
 
 def relay(*flags: str, name: str = "relay") -> Server:
     """The bare relay of ``references/relay.py``."""
-    return Server(name, [sys.executable, "-m", "benchmarks.references.relay", *flags], ROOT)
+    return reference("relay", *flags, name=name)
+
+
+def reference(module: str, *flags: str, name: str) -> Server:
+    """One of ``references/`` that listens for WebSockets."""
+    return Server(name, [sys.executable, "-m", f"benchmarks.references.{module}", *flags])
+
+
+class Ends(Protocol):
+    """What can be ended."""
+
+    def end(self) -> None:
+        """Kill it and wait for its end."""
 
 
 @contextlib.contextmanager
-def ended(*processes: Server | Load) -> Iterator[None]:
+def ended(*processes: Ends) -> Iterator[None]:
     """End them all, however the block ends."""
     try:
         yield

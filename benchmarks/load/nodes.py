@@ -4,6 +4,7 @@ With ``receipts`` a node speaks as this project's own does: it receipts an assig
 it has started, sends heartbeats. Without, it says nothing but its result, as nodes of the base do.
 """
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -83,25 +84,32 @@ class Nodes:
         heartbeat_s: float = 1.0,
         src: str = "en",
         tgt: str = "es",
+        first: int = 0,
+        pace_s: float = 0.0,
     ) -> None:
+        """Nodes numbered from ``first`` on, all at once or one every ``pace_s``."""
         self.receipts, self.work_s = receipts, work_s
         self.speech = field("tts_audio", speech_chars)
         self._waiting = nodes
         self._generation += 1
-        for number in range(nodes):
+        for number in range(first, first + nodes):
             node_id = f"node-{self._generation:02X}{number:06X}{src}".upper()
             hello = registration(node_id, slots, receipts=receipts, src=src, tgt=tgt)
+            beat_s = heartbeat_s if receipts else 0.0
+            come = partial(self._come, port, node_id, hello, beat_s, number % nodes / nodes)
+            if pace_s:
+                self._loop.at(now() + (number - first) * pace_s, come)
+            else:
+                come()
 
-            def opened(peer: Peer, hello: bytes = hello) -> None:
-                peer.send(hello)
-
-            peer = Peer(
-                self._loop, port, "/ws/node",
-                on_open=opened, on_message=self._message, on_end=self._ended,
-            )  # fmt: skip
-            self._peers[peer] = node_id
-            if receipts:
-                self._beat(peer, frame(heartbeat(node_id)), heartbeat_s, number / nodes)
+    def _come(self, port: int, node_id: str, hello: bytes, beat_s: float, phase: float) -> None:
+        peer = Peer(
+            self._loop, port, "/ws/node", on_open=lambda peer: peer.send(hello),
+            on_message=self._message, on_end=self._ended,
+        )  # fmt: skip
+        self._peers[peer] = node_id
+        if beat_s:
+            self._beat(peer, frame(heartbeat(node_id)), beat_s, phase)
 
     def _beat(self, peer: Peer, beat: bytes, interval_s: float, first_s: float) -> None:
         def again() -> None:

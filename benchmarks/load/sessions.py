@@ -19,7 +19,6 @@ from benchmarks.load.websocket import Peer
 encode = msgspec.json.encode
 decode = msgspec.json.decode
 PATIENCE_S = 15.0
-"""How long after the last utterance outcomes are awaited."""
 QUEUED_PER_SESSION = 50
 
 
@@ -34,6 +33,9 @@ class Session:
         self.seq = 0
         self.waiting: dict[int, float] = {}
         self.outcomes: set[int] = set()
+        """Heard on this connection."""
+        self.heard: set[int] = set()
+        """Heard on any."""
 
     def say(self, speech: bytes, tgt: str = "es") -> None:
         """Send the next utterance."""
@@ -55,7 +57,7 @@ class Sessions:
         self._loop = Loop()
         commands: dict[str, Command] = {
             "open": self._open, "speak": self._speak, "queue": self._queue,
-            "drop": self._drop, "resume": self._resume,
+            "deafen": self._deafen, "drop": self._drop, "resume": self._resume,
         }  # fmt: skip
         self._control = Control(self._loop, commands)
         self._sessions: list[Session] = []
@@ -79,6 +81,8 @@ class Sessions:
         self._left_to_join = 0
         self._left_to_accept = 0
         self._lost_connections = 0
+        self._silent = 0
+        self._started = 0.0
         self._on_joined: Any = None
 
     # -- joining ------------------------------------------------------------------
@@ -141,10 +145,12 @@ class Sessions:
         speech_chars: int = 200,
         acks: bool = True,
         exactly: int | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """Utterances at instants of a Poisson process, each by the session whose turn it is.
 
-        ``exactly`` so many if that is said, however long it takes.
+        ``exactly`` so many if that is said, however long it takes. After the last of them
+        outcomes are awaited for ``patience_s``.
         """
         self._begin()
         self._acks = acks
@@ -161,7 +167,7 @@ class Sessions:
 
         def arm() -> None:
             if (following := next(todo, None)) is None:
-                self._loop.at(now() + PATIENCE_S, lambda: self._give_up(start))
+                self._loop.at(now() + patience_s, lambda: self._give_up(start))
                 return
             number, offset = following
             session = self._sessions[number % len(self._sessions)]
@@ -185,8 +191,11 @@ class Sessions:
         self._outstanding += 1
         session.say(speech)
 
-    def _queue(self, utterances: int) -> None:
-        """Utterances for languages that nobody does, in sessions of their own: they only wait."""
+    def _queue(self, utterances: int, pace_s: float = 0.0) -> None:
+        """Utterances for languages that nobody does, in sessions of their own: they only wait.
+
+        The sessions come one every ``pace_s``.
+        """
         self._begin()
         sessions = [Session() for _ in range(-(-utterances // QUEUED_PER_SESSION))]
         self._left_to_accept = utterances
@@ -195,13 +204,14 @@ class Sessions:
             for number in range(utterances):
                 sessions[number % len(sessions)].say(field("audio", 200), tgt="zh")
 
-        self._join(sessions, 0.0)
+        self._join(sessions, pace_s)
         self._on_joined = speak
 
     def _give_up(self, start: float) -> None:
-        if self._started == start and self._outstanding:
+        if self._started == start:
             for session in self._sessions:
                 session.waiting.clear()
+            self._silent = self._outstanding
             self._failed += self._outstanding
             self._outstanding = 0
             self._finish()
@@ -212,6 +222,7 @@ class Sessions:
             seconds=self._ended_at - self._first_at if self._latencies else 0.0,
             done=len(self._latencies),
             failed=self._failed,
+            silent=self._silent,
             latency_ms=[round(s * 1000, 4) for s in self._latencies],
             accepted_ms=[round(s * 1000, 4) for s in self._acceptances],
             late_ms=[round(s * 1000, 4) for s in self._lateness],
@@ -234,6 +245,8 @@ class Sessions:
                     self._acceptances.append(now() - intended)
             case "session_init_ack":
                 self._welcome(session, message)
+            case "error" if self._left_to_accept:
+                self._control.answer(problem=message["message"])
             case "error":
                 self._failed += 1
                 self._outstanding -= 1
@@ -256,6 +269,7 @@ class Sessions:
                 session.peer.send(ack.encode())
         index = message["utterance_index"]
         session.outcomes.add(index)
+        session.heard.add(index)
         intended = session.waiting.pop(index, None)
         if intended is None:
             return
@@ -273,14 +287,21 @@ class Sessions:
 
     # -- leaving and coming back -------------------------------------------------------
 
+    def _deafen(self) -> None:
+        """Read nothing any more, as a process does that is frozen."""
+        for peer in self._by_peer:
+            peer.deafen()
+        self._control.answer()
+
     def _drop(self) -> None:
-        """Forget the connections, but not the sessions."""
+        """Forget the connections, and whatever is being awaited, but not the sessions."""
+        self._begin()
         for peer in list(self._by_peer):
             peer.reset()
         self._by_peer.clear()
         self._control.answer()
 
-    def _resume(self, port: int) -> None:
+    def _resume(self, port: int, patience_s: float = 4 * PATIENCE_S) -> None:
         """All come back at the same moment; answered when each has all its outcomes."""
         self._begin()
         self._port = port
@@ -290,22 +311,22 @@ class Sessions:
             session.seq = 0
         self._join(self._sessions, 0.0)
         self._on_joined = None
-        self._watch_return(started)
+        self._watch_return(started, patience_s)
 
-    def _watch_return(self, started: float) -> None:
+    def _watch_return(self, started: float, patience_s: float) -> None:
         back = sum(len(session.outcomes) == session.index for session in self._sessions)
         seconds = now() - started
-        if back == len(self._sessions) or seconds > 4 * PATIENCE_S:
+        if back == len(self._sessions) or seconds > patience_s:
             self._control.answer(
                 seconds=seconds,
                 welcome=len(self._sessions) - self._left_to_join,
                 complete=back,
-                outcomes=sum(len(session.outcomes) for session in self._sessions),
+                heard=sum(len(session.heard) for session in self._sessions),
                 owed=sum(session.index for session in self._sessions),
                 lost_connections=self._lost_connections,
             )
             return
-        self._loop.at(now() + 0.01, lambda: self._watch_return(started))
+        self._loop.at(now() + 0.01, lambda: self._watch_return(started, patience_s))
 
 
 if __name__ == "__main__":

@@ -88,6 +88,11 @@ class Peer:
         """Send frames that were made before."""
         self._write(frames)
 
+    def deafen(self) -> None:
+        """Read nothing from here on, and tell nobody."""
+        if not self.ended:
+            self._loop.forget(self._socket.fileno())
+
     def reset(self) -> None:
         """Vanish as a process does that is killed: with a reset."""
         if not self.ended:
