@@ -216,6 +216,10 @@ class Config:
         lambda c: max(32 * 2**20, 3 * c.message_bytes_max),
         "Bytes waiting for one connection's writer; beyond it the peer is cut (4002).",
     )
+    audio_total_chars_max: Count = _setting(
+        lambda c: max(2**30, c.audio_chars_max),
+        "Base64 audio of all unfinished utterances; beyond it they are refused as OVERLOADED.",
+    )
     retained_bytes_max: Bytes = _setting(
         lambda c: c.message_bytes_max * 5 // 4,
         "Bytes of unacknowledged outcomes kept per session; the largest result must fit.",

@@ -138,3 +138,22 @@ def test_a_session_without_receipts_is_told_no_acceptance() -> None:
 
     assert accepted(book, person) == []
     assert book.engine.unfinished == 1
+
+
+def test_the_audio_of_all_sessions_together_is_bounded() -> None:
+    """Beyond the bound an utterance is refused, until the audio of an earlier one is let go."""
+    book = Playbook(
+        audio_chars_max=100,
+        audio_total_chars_max=100,
+        message_bytes_max=10_000,
+        chunked_bytes_max=48,
+    )
+    one, one_ack = book.join_session()
+    two, two_ack = book.join_session()
+    book.say(one, utterance(one_ack.session_id, 0, audio="A" * 60))
+    book.say(two, utterance(two_ack.session_id, 0, audio="A" * 60))
+    assert [error.code for error in book.all(two, Error)] == ["OVERLOADED"]
+
+    book.say(one, session.JobCancel(session_id=one_ack.session_id, job_id="job-1"))
+    book.say(two, utterance(two_ack.session_id, 0, audio="A" * 60))
+    assert accepted(book, two) == [(0, "job-2")]

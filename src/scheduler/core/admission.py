@@ -38,10 +38,10 @@ def submit(step: Step, session: Session, said: wire.Utterance, cut: Cut | None =
         trace_id=said.trace_id or session.hello.trace_id or state.ids.trace(),
         need=need_of(said),
         accepted_at=step.now,
-        utterance=said,
         cut=cut,
         traceparent=said.traceparent or session.hello.traceparent,
     )
+    state.keep_audio(job, said)
     state.jobs[job.job_id] = job
     session.order.append(job)
     session.by_index[said.utterance_index] = job.job_id
@@ -75,6 +75,8 @@ def _refusal(step: Step, session: Session, said: wire.Utterance) -> tuple[Code, 
         return Code.OVERLOADED, f"{len(session.order)} utterances of this session are unfinished"
     if (owed := len(session.order) + len(session.owed)) >= config.retained_outcomes_max:
         return Code.OVERLOADED, f"{owed} outcomes of this session are still to be acknowledged"
+    if state.audio_chars + len(said.audio) > config.audio_total_chars_max:
+        return Code.OVERLOADED, "too much audio is waiting for nodes"
     if state.jobs_waiting >= config.jobs_waiting_max:
         return Code.OVERLOADED, "too many utterances are waiting for a node"
     return None
@@ -112,7 +114,8 @@ def _give_audio(step: Step, session: Session, job_id: str, said: wire.Utterance)
     if job is None or not job.needs_audio or not job.live or not said.audio:
         return
     assert job.utterance is not None
-    job.needs_audio, job.utterance = False, attrs.evolve(job.utterance, audio=said.audio)
+    job.needs_audio = False
+    step.state.keep_audio(job, attrs.evolve(job.utterance, audio=said.audio))
     job.tell(step.now, "audio given again", session.session_id)
     dispatch.place_again(step, job)
 

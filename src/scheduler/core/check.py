@@ -60,6 +60,8 @@ def check(state: State) -> None:
         assert id(peer) in known, f"{peer} is forgotten but has a connection"
     owed_bytes = sum(session.owed_bytes for session in state.sessions.values())
     assert state.owed_bytes == owed_bytes, f"{state.owed_bytes} bytes owed, not {owed_bytes}"
+    audio_chars = sum(len(j.utterance.audio) for j in state.jobs.values() if j.utterance)
+    assert state.audio_chars == audio_chars, f"{state.audio_chars} of audio, not {audio_chars}"
 
 
 def _say(job: Job, broken: str) -> str:

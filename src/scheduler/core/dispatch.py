@@ -215,7 +215,8 @@ def finish(
         step, job, kind, code, hint
     )
     job.outcome = Outcome(kind=kind, at=step.now, message=message, code=code, hint=hint)
-    job.utterance, job.settled_at, job.needs_audio = None, step.now, False
+    job.settled_at, job.needs_audio = step.now, False
+    step.state.drop_audio(job)
     step.clear_timer(job.timer)
     step.state.settled.append(job)
     step.note(
@@ -267,6 +268,7 @@ def abandon(step: Step, job: Job, why: str) -> None:
     if not job.live:
         step.state.settled.remove(job)
     step.clear_timer(job.timer)
+    step.state.drop_audio(job)
     del step.state.jobs[job.job_id]
     if node is not None:
         fill(step, node)

@@ -106,7 +106,7 @@ class Job:
     trace_id: str
     need: Need
     accepted_at: float
-    utterance: Utterance | None
+    utterance: Utterance | None = None
     cut: Cut | None = None
     traceparent: str | None = None
     state: JobState = JobState.ACCEPTED

@@ -64,12 +64,12 @@ def _job(step: Step, session: Session, kept: RememberedJob) -> Job:
         trace_id=accepted.trace_id,
         need=need_of(said),
         accepted_at=step.instant_of(accepted.accepted_at_ms),
-        utterance=said,
         cut=None if accepted.cut is None else Cut(accepted.cut),
         traceparent=said.traceparent or session.hello.traceparent,
         needs_audio=kept.settled is None and not said.audio,
     )
     job.tell(job.accepted_at, str(job.state), session.session_id)
+    step.state.keep_audio(job, said)
     _restore_attempts(step, job, kept.attempted)
     step.state.jobs[job.job_id] = job
     step.state.jobs_accepted = max(step.state.jobs_accepted, job.order)
@@ -110,7 +110,8 @@ def _settle(step: Step, job: Job, settled: JobSettled) -> None:
     job.outcome = Outcome(
         kind=kind, at=at, message=settled.message, code=settled.code, hint=settled.hint
     )
-    job.utterance, job.settled_at = None, at
+    job.settled_at = at
+    step.state.drop_audio(job)
     step.state.settled.append(job)
     if settled.dropped:
         job.move(Move.EXPIRE, at, ACTOR, why="retention")

@@ -29,7 +29,7 @@ from scheduler.core.session import Session
 from scheduler.errors import Close, Code
 from scheduler.wire.common import Error
 from scheduler.wire.node import ToNode
-from scheduler.wire.session import ToSession
+from scheduler.wire.session import ToSession, Utterance
 
 
 class Ids(Protocol):
@@ -76,10 +76,23 @@ class State:
     settled: deque[Job] = attrs.Factory(deque)
     counts: Counter[str] = attrs.Factory(Counter)
     owed_bytes: int = 0
+    audio_chars: int = 0
     jobs_accepted: int = 0
     nodes_joined: int = 0
     draining: bool = False
     journal_failed: str | None = None
+
+    def keep_audio(self, job: Job, said: Utterance) -> None:
+        """The job has this utterance from now on; its audio counts as long as it is kept."""
+        self.drop_audio(job)
+        job.utterance = said
+        self.audio_chars += len(said.audio)
+
+    def drop_audio(self, job: Job) -> None:
+        """The job needs its utterance no more."""
+        if job.utterance is not None:
+            self.audio_chars -= len(job.utterance.audio)
+            job.utterance = None
 
     @property
     def jobs_waiting(self) -> int:

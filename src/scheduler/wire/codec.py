@@ -27,6 +27,10 @@ from scheduler.wire.common import Between, Chars, Items
 
 FREE_DEPTH_MAX = 32
 """How deep a free object (``extra``, ``features``) may be nested."""
+FREE_CHARS_MAX = 256 * 2**10
+"""How many characters the texts and keys in a free object may have together."""
+VALUES_MAX = 256 * 2**10
+"""About how many values one message may have: far more than any has, and soon looked at."""
 INTEGER_MAX = 2**63 - 1
 KEY_SHOWN_CHARS = 64
 """How much of a word of the peer's own choice is repeated to it in an error."""
@@ -77,15 +81,41 @@ def _anything(value: Any, _: Any) -> Any:
     return value
 
 
-def _check_free(value: Any, depth: int) -> None:
-    """What is passed on unread must at least be sayable again."""
+def _as_it_is(value: Any, _: Any) -> Any:
+    return value
+
+
+def _check_free(value: Any, depth: int, chars: int = 0) -> int:
+    """What is passed on unread must at least be sayable again, and no place to put a book.
+
+    ``chars`` are those of what came before it; returns those with it.
+    """
     if depth == 0:
         raise _Wrong("nested too deeply")
     if type(value) is int and not -INTEGER_MAX <= value <= INTEGER_MAX:
         raise _Wrong("expected 64-bit ints")
+    if type(value) is str:
+        chars += len(value)
+    elif type(value) is dict:
+        chars += sum(map(len, value))
+    if chars > FREE_CHARS_MAX:
+        raise _Wrong(f"expected at most {FREE_CHARS_MAX} characters in all")
     inner = value.values() if type(value) is dict else value if type(value) is list else ()
     for item in inner:
-        _check_free(item, depth - 1)
+        chars = _check_free(item, depth - 1, chars)
+    return chars
+
+
+def _has_too_many_values(text: str | bytes) -> bool:
+    """Whether a long message is made of tiny values: reading those would keep everybody waiting.
+
+    Commas, brackets and braces in its texts are counted as well; in audio there are none.
+    """
+    if len(text) <= VALUES_MAX:
+        return False
+    if isinstance(text, bytes):
+        return sum(map(text.count, (b",", b"[", b"{"))) > VALUES_MAX
+    return sum(map(text.count, ",[{")) > VALUES_MAX
 
 
 def _list_hook(kind: Any, converter: Converter) -> Hook:
@@ -187,8 +217,9 @@ def _strict_converter(*, bounded: bool) -> Any:
     converter.register_structure_hook_factory(_made_of(Literal), _literal_hook)
     converter.register_structure_hook_factory(_made_of(tuple), _list_hook)
     converter.register_structure_hook_factory(_made_of(dict), _table_hook)
-    converter.register_structure_hook_func(lambda t: t == dict[str, Any], _free)
-    converter.register_structure_hook_func(lambda t: t is Any, _anything)
+    free = _free if bounded else _exactly(dict, "object")
+    converter.register_structure_hook_func(lambda t: t == dict[str, Any], free)
+    converter.register_structure_hook_func(lambda t: t is Any, _anything if bounded else _as_it_is)
     converter.register_structure_hook(str, _exactly(str, "str"))
     converter.register_structure_hook(bool, _exactly(bool, "bool"))
     converter.register_structure_hook(int, _integer)
@@ -218,6 +249,8 @@ def decode(text: str | bytes, table: Mapping[str, type[M]]) -> M:
 
     Raises :class:`~scheduler.errors.ProtocolError` and nothing else, whatever comes.
     """
+    if _has_too_many_values(text):
+        raise ProtocolError("$", f"expected at most {VALUES_MAX} values")
     return _decode(text, table, _converter)
 
 
