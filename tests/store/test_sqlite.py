@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 import pytest
 import trio
+import trio.testing
 from journal_support import BEGAN, SPEECH, Events, accepted, keep, kept, settled
 from process_support import PATIENCE_S
 
@@ -176,6 +177,21 @@ async def test_a_disk_that_hangs_is_told(path: Path) -> None:
             await trio.lowlevel.checkpoint()
         assert () in events.told
         assert "mended" in events.told
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_crowd_that_is_gone_is_no_failure(path: Path) -> None:
+    """Told after its last commit, a failure would have no end: nothing comes that mends it."""
+    journal = open_sqlite(path, Config(journal_records_max=10))
+    events = Events()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(journal.run, events.listeners)
+        journal.append([accepted(1)])
+        while journal.committed < 1:
+            await trio.lowlevel.checkpoint()
+        journal._crowded.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert () not in events.told
         nursery.cancel_scope.cancel()
 
 

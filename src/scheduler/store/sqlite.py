@@ -121,7 +121,8 @@ class SqliteJournal:
         while True:
             await self._crowded.wait()
             self._crowded = trio.Event()
-            self._fail("more records wait than journal_records_max", [])
+            if self._pending or self._batch:  # else nothing is to come that would tell its end
+                self._fail("more records wait than journal_records_max", [])
 
     async def _commit(self) -> bool:
         """One transaction with everything that waits; False if it could not be written."""
