@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import trio
 from processes import until
@@ -145,8 +146,22 @@ def test_a_fault_of_ours_is_shown_whole() -> None:
     assert caught.value.exceptions == (fault,)
     with pytest.raises(SystemExit, match="error: no; never"):
         _explain(BaseExceptionGroup("", [SchedulerError("no"), SchedulerError("never")]))
-    with pytest.raises(SystemExit, match="130"):
-        _explain(BaseExceptionGroup("", [KeyboardInterrupt()]))
+    for broken in ([], [SchedulerError("no connection any more")]):
+        with pytest.raises(SystemExit, match="130"):
+            _explain(BaseExceptionGroup("", [KeyboardInterrupt(), *broken]))
+
+
+def test_an_interrupt_outside_of_all_tasks_is_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it strikes, the exit code is 130, and not that of something that did not work."""
+
+    @click.command("interrupted")
+    def interrupted() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setitem(MENU, "interrupted", lambda: interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main(["interrupted"])
+    assert ended.value.code == 130
 
 
 def test_the_help_imports_nothing_that_is_slow() -> None:

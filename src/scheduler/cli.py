@@ -81,12 +81,15 @@ def main(argv: list[str] | None = None) -> None:
     args = sys.argv[1:] if argv is None else argv
     try:
         with _config_file(args):
-            build()(args, prog_name=PROGRAM)
+            sys.exit(build().main(args, prog_name=PROGRAM, standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except SchedulerError as error:
         sys.exit(f"error: {error}")
     except BaseExceptionGroup as group:
         _explain(group)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
 
 
@@ -100,10 +103,10 @@ def _explain(group: BaseExceptionGroup[BaseException]) -> None:
     expected, faults = rest.split((SchedulerError, TsError)) if rest is not None else (None, None)
     if faults is not None:
         raise faults
-    if expected is not None:
-        sys.exit(f"error: {'; '.join(sentences(expected))}")
-    assert interrupted is not None
-    sys.exit(130)
+    if interrupted is not None:  # what broke then broke because of that
+        sys.exit(130)
+    assert expected is not None
+    sys.exit(f"error: {'; '.join(sentences(expected))}")
 
 
 @contextlib.contextmanager

@@ -1,11 +1,10 @@
 """Every timer and every limit: its name, its unit, its default and its reason.
 
-One flat class, so that one name serves everywhere: the field ``pending_timeout``
-is the flag ``--pending-timeout``, the variable ``SCHEDULER_PENDING_TIMEOUT`` and
-the TOML key ``pending_timeout`` under ``[scheduler]``.
+One flat class, so that one name serves everywhere: the field ``pending_timeout`` is the flag
+``--pending-timeout``, the variable ``SCHEDULER_PENDING_TIMEOUT`` and the TOML key
+``pending_timeout`` under ``[scheduler]``. Units are in the types below.
 
-Units are in the types below. Durations are measured on the monotonic clock only.
-The inequalities that must hold between timers stand in ``consistency``.
+Durations are measured on the monotonic clock. What must hold between them is in ``consistency``.
 """
 
 from collections.abc import Callable
@@ -28,9 +27,9 @@ Ratio = float
 
 
 _USUAL: Any = SimpleNamespace(
-    dispatched_timeout=30.0, node_dead_timeout=4.0, node_suspect_timeout=2.0,
-    session_retention=600.0, client_receipt_timeout=10.0, message_bytes_max=16 * 2**20,
-    audio_chars_max=8 * 2**20, drain_timeout=30.0,
+    dispatched_timeout=30.0, node_dead_timeout=4.0, node_suspect_timeout=2.0, drain_timeout=30.0,
+    client_receipt_timeout=10.0, session_retention=600.0, message_bytes_max=2**24,
+    audio_chars_max=2**23,
 )  # fmt: skip
 """The usual settings, from which the sentences of ``--help`` are computed."""
 
@@ -60,9 +59,8 @@ class Config:
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(5010, "Port to listen on; 0 lets the system choose one.")
     allowed_origins: str = _setting(
-        "", "Web sites whose pages may open a WebSocket here (https://HOST[:PORT], separated by "
-        "commas); empty for any. Programs that send no Origin are not asked.",
-    )  # fmt: skip
+        "", "Web sites whose pages may connect (https://HOST[:PORT], commas between); empty: any."
+    )
     journal: str = _setting(
         "", "Where accepted work is kept: a file, or 'memory' for no longer than this run. "
         "Without it: a file under the user's state directory.",
@@ -217,7 +215,7 @@ class Config:
         "Bytes waiting for one connection's writer; beyond it the peer is cut (4002).",
     )
     audio_total_chars_max: Count = _setting(
-        lambda c: max(2**30, c.audio_chars_max),
+        2**30,
         "Base64 audio of all unfinished utterances; beyond it they are refused as OVERLOADED.",
     )
     retained_bytes_max: Bytes = _setting(

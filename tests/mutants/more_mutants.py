@@ -31,7 +31,7 @@ from scheduler.core.state import Step
 from scheduler.errors import Code
 from scheduler.runtime.connection import Connection
 from scheduler.runtime.keepalive import Keepalive
-from scheduler.runtime.outbox import Outbox
+from scheduler.runtime.outbox import Entry, Outbox
 from scheduler.runtime.shell import Shell
 from scheduler.server import front
 from scheduler.server import serve as serving
@@ -195,11 +195,13 @@ def _one_outcome_at_a_time(patch: pytest.MonkeyPatch) -> None:
     "salvaged before it was kept",
 )
 def _promises_pass_each_other(patch: pytest.MonkeyPatch) -> None:
-    def first_kept(self: Outbox) -> int | None:
-        places = (n for n, e in enumerate(self._entries) if e.after <= self.committed())
-        return next(places, None)
+    def first_kept(self: Outbox) -> Entry | None:
+        kept = next((e for e in self._entries if e.after <= self.committed()), None)
+        if kept is not None:
+            self._entries.remove(kept)
+        return kept
 
-    patch.setattr(Outbox, "_first_ready", first_kept)
+    patch.setattr(Outbox, "get_nowait", first_kept)
 
 
 @mutant(37, "What is promised is said before it is kept.", "a slow disk")

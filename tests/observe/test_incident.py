@@ -157,6 +157,6 @@ def test_a_device_that_froze(seed: int) -> None:
 
 def test_both_ends_of_the_race_are_seen() -> None:
     """Among those orders of tasks the deadline wins in some, and the result in others."""
-    ends = [simulate(frozen_device, schedule=mixed(seed))["got"] for seed in range(4)]
+    ends = [simulate(frozen_device, schedule=mixed(seed))["got"] for seed in range(3, 7)]
     assert any("job_timeout" in got for got in ends)
     assert any("job_timeout" not in got for got in ends)

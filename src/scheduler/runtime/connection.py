@@ -26,10 +26,9 @@ from scheduler.core.events import SignsOfLife
 from scheduler.errors import Close, ConnectionLost, may_reconnect
 from scheduler.runtime.frames import BREACHES, UNSAID, close_frame
 from scheduler.runtime.keepalive import Keepalive, Silence
-from scheduler.runtime.lane import Lane
 from scheduler.runtime.outbox import Entry, Outbox, Text
 from scheduler.runtime.reader import Reader, reading
-from scheduler.runtime.stream import WholeWrites, closing
+from scheduler.runtime.stream import WholeWrites, closing, whole_writes
 from scheduler.runtime.writer import Writer
 
 RECEIVE_BYTES = 64 * 2**10
@@ -252,7 +251,7 @@ async def accept(stream: trio.abc.Stream, config: Config) -> AsyncIterator[Conne
     Raises, in an exception group, ``trio.TooSlowError`` if the handshake is not complete
     within ``handshake_timeout``, ``trio.BrokenResourceError`` if the peer left during it.
     """
-    whole = _whole(stream, config, masked=True)
+    whole = whole_writes(stream, config, masked=True)
 
     async def answer() -> tws.WebSocketConnection:
         request = await tws.wrap_server_stream(
@@ -286,7 +285,7 @@ async def dial(
     Raises :class:`~scheduler.errors.ConnectionLost`, in an exception group, if the other
     side refuses, leaves, or does not answer within ``handshake_timeout``.
     """
-    whole = _whole(stream, config, masked=False)
+    whole = whole_writes(stream, config, masked=False)
 
     async def ask() -> tws.WebSocketConnection:
         return await tws.wrap_client_stream(
@@ -315,12 +314,3 @@ async def dial(
             yield connection
         finally:
             await connection.goodbye()
-
-
-def _whole(stream: trio.abc.Stream, config: Config, *, masked: bool) -> WholeWrites:
-    return WholeWrites(
-        stream,
-        lane=Lane(masked=masked, message_bytes_max=config.message_bytes_max),
-        write_timeout=config.write_timeout,
-        message_bytes_max=config.message_bytes_max,
-    )

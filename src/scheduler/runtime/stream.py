@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator
 
 import trio
 
+from scheduler.config import Config
 from scheduler.runtime.frames import Frames, is_close_frame
 from scheduler.runtime.lane import Lane
 
@@ -177,6 +178,16 @@ class WholeWrites(trio.abc.Stream):
         """Nothing more is read or written, but for a close frame; the inner stream stays open."""
         self._closed = True
         await trio.lowlevel.checkpoint()
+
+
+def whole_writes(stream: trio.abc.Stream, config: Config, *, masked: bool) -> WholeWrites:
+    """``stream`` with these habits; ``masked`` says whether the peer is a client."""
+    return WholeWrites(
+        stream,
+        lane=Lane(masked=masked, message_bytes_max=config.message_bytes_max),
+        write_timeout=config.write_timeout,
+        message_bytes_max=config.message_bytes_max,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -28,8 +28,7 @@ def make_app(snapshot: Callable[[], Snapshot], feed: Feed, metrics: Metrics) -> 
         return answer({"status": "ok", "version": __version__})
 
     async def ready(_: Request) -> JSONResponse:
-        now = snapshot()
-        if now.draining:
+        if (now := snapshot()).draining:
             return answer({"status": "draining"}, 503)
         if now.journal_failed is not None:
             return answer({"status": "journal_failing", "reason": now.journal_failed}, 503)
