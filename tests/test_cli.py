@@ -156,7 +156,7 @@ def test_an_interrupt_outside_of_all_tasks_is_one_too(monkeypatch: pytest.Monkey
 
     @click.command("interrupted")
     def interrupted() -> None:
-        signal.raise_signal(signal.SIGINT)
+        raise KeyboardInterrupt
 
     monkeypatch.setitem(MENU, "interrupted", lambda: interrupted)
     with pytest.raises(SystemExit) as ended:
@@ -181,12 +181,18 @@ def test_the_help_imports_nothing_that_is_slow() -> None:
 
 
 async def test_an_interrupt_ends_a_translation(tmp_path: Path) -> None:
-    """Ctrl-C while it waits ends it with 130 and without a traceback."""
+    """Ctrl-C while it waits ends it with 130 and without a traceback.
+
+    A shell lets what it runs in the background ignore that signal, and so do its children: the
+    one of this test shall not.
+    """
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     (tmp_path / "a.raw").write_bytes(b"\0\0")
     command = [sys.executable, "-m", "scheduler", "translate", "a.raw"]
     command += ["--from", "en", "--to", "es", "--url", NOBODY]
     with (tmp_path / "err").open("wb") as err:
         process = await trio.lowlevel.open_process(command, stderr=err, cwd=tmp_path)
+    signal.signal(signal.SIGINT, inherited)
     try:
         await until(lambda: b"next try in" in (tmp_path / "err").read_bytes())
         os.kill(process.pid, signal.SIGINT)
