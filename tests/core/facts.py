@@ -135,15 +135,26 @@ def _is_due(ledger: "Ledger", task: Task, kind: str) -> bool:
             return result is not None and result.success and not result.text_asr
         case "node_failed":
             failed = result is not None and not result.success
-            return failed or (task.on is None and task.tries == ledger.config.attempts_max)
+            tried_out = _has_waited(ledger, task) and bool(task.base_nodes)
+            return failed or tried_out or _has_no_attempt_left(ledger, task)
         case "no_available_node":
-            waited = now >= task.waiting_since + ledger.config.pending_timeout
-            return timer and task.on is None and waited and now < (task.overall or now + 1)
+            return _has_waited(ledger, task)
         case "job_timeout":
             return timer and task.overall is not None and now >= task.overall
         case "cancelled":
             return _is_unwanted(ledger, task)
     return False
+
+
+def _has_no_attempt_left(ledger: "Ledger", task: Task) -> bool:
+    return task.on is None and task.tries == ledger.config.attempts_max
+
+
+def _has_waited(ledger: "Ledger", task: Task) -> bool:
+    """Whether the job's time to wait for a node is over, and not its time at all."""
+    now, over = ledger.now, _timer_ran_out(ledger, "job", task.job_id)
+    waited = task.on is None and now >= task.waiting_since + ledger.config.pending_timeout
+    return over and waited and now < (task.overall or now + 1)
 
 
 def _is_unwanted(ledger: "Ledger", task: Task) -> bool:

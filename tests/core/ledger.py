@@ -178,8 +178,9 @@ class Ledger:
             queued = person.connection is not None and person.sent_here >= place
             if queued != (place in self._replaced):
                 raise Broken("a salvaged outcome takes the failure's place", self.salvaged)
-        if self.to_replace:
-            raise Broken("what was given up is not said any more", self.to_replace)
+        on = {person.connection for person in self.persons.values()}
+        if said := {place for place in self.to_replace if place[0] in on}:  # or its session is over
+            raise Broken("what was given up is not said any more", said)
         if self.predecessor is not None:
             self._move_attempts(self.predecessor)
         if isinstance(self.event, Written):

@@ -230,7 +230,7 @@ class Dice:
         return DiskPlan(
             commit_s=tuple(self.pick(seconds) for _ in range(1 + self.below(4))),
             full=self.many(lambda: (self.time(12), self.pick((0.5, 2.0, 5.0))), 0.4, 2),
-            crowd=self.pick((20_000, 20_000, 20_000, 1, 6)),
+            crowd=self.pick((20_000, 20_000, 20_000, 6, 12)),
         )
 
     def settings(self) -> tuple[tuple[str, float], ...]:
