@@ -11,16 +11,15 @@ import asyncio
 import contextlib
 import itertools
 import json
-import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import uvloop
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from benchmarks.references.relay_asyncio import send, welcome
+from benchmarks.references.relay_asyncio import run, send, welcome
 
 TIMEOUT_S = 5.0
 Work = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -120,13 +119,10 @@ async def celery_work(url: str) -> Work:
     return work
 
 
-async def run(port: int, broker: str, url: str) -> None:
-    """Serve until killed."""
+async def begin(port: int, broker: str, url: str) -> None:
+    """Serve until killed, with the work of this broker."""
     gateway = Gateway(await {"nats": nats_work, "celery": celery_work}[broker](url))
-    async with serve(gateway.serve, "127.0.0.1", port, compression=None) as server:
-        found = server.sockets[0].getsockname()[1]
-        print(f"listening on 127.0.0.1:{found}", file=sys.stderr, flush=True)
-        await asyncio.get_running_loop().create_future()
+    await run(port, gateway.serve)
 
 
 if __name__ == "__main__":
@@ -135,4 +131,4 @@ if __name__ == "__main__":
     parser.add_argument("url")
     parser.add_argument("--port", type=int, default=0)
     chosen = parser.parse_args()
-    uvloop.run(run(chosen.port, chosen.broker, chosen.url))
+    uvloop.run(begin(chosen.port, chosen.broker, chosen.url))

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvloop
@@ -71,9 +72,9 @@ async def send(peer: ServerConnection, tag: str, content: dict[str, Any]) -> Non
     await peer.send(json.dumps({"type": tag, **content}))
 
 
-async def run(port: int, relay: Relay) -> None:
-    """Serve until killed."""
-    async with serve(relay.serve, "127.0.0.1", port, compression=None) as server:
+async def run(port: int, converse: Callable[[ServerConnection], Awaitable[None]]) -> None:
+    """Serve until killed: each connection with ``converse``."""
+    async with serve(converse, "127.0.0.1", port, compression=None) as server:
         found = server.sockets[0].getsockname()[1]
         print(f"listening on 127.0.0.1:{found}", file=sys.stderr, flush=True)
         await asyncio.get_running_loop().create_future()
@@ -82,4 +83,4 @@ async def run(port: int, relay: Relay) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
-    uvloop.run(run(parser.parse_args().port, Relay()))
+    uvloop.run(run(parser.parse_args().port, Relay().serve))

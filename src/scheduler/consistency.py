@@ -92,14 +92,14 @@ def _origins(config: Any) -> Problems:
 
 def _pairs(config: Any) -> Problems:
     """The pairs that an operator expects are written as the metrics write them."""
-    for pair in split_pairs(config.metrics_pairs):
+    for pair in parts(config.metrics_pairs):
         if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)+(\+[A-Za-z0-9]+(-[A-Za-z0-9]+)+)?", pair):
             yield f"metrics_pairs must be pairs like en-es, with commas between, not {pair!r}"
 
 
-def split_pairs(text: str) -> list[str]:
-    """The pairs that ``metrics_pairs`` names."""
-    return [pair.strip() for pair in text.split(",") if pair.strip()]
+def parts(setting: str) -> list[str]:
+    """What a setting names that has commas between."""
+    return [part.strip() for part in setting.split(",") if part.strip()]
 
 
 def _less(config: Any) -> Problems:

@@ -4,7 +4,7 @@ This is the only module that knows trio-websocket. What the library lacks stands
 
 * nothing but the writer task sends messages, and it is cancelled only together with the
   whole connection (see ``stream`` for why);
-* whole text messages go past the library, both ways (see ``frames``);
+* whole text messages go past the library, both ways (see ``lane``);
 * the reader never waits: ``on_message`` is a plain function;
 * the end has one order: the nursery ends (that is when the caller deregisters), then a
   close frame within ``close_timeout``, then the byte stream is closed by force;

@@ -5,10 +5,11 @@ It waits for ever on one that it does not like, so everything it checks is check
 
 import base64
 import binascii
-from collections.abc import Collection
+from collections.abc import Collection, Set
 
 import h11
 
+from scheduler.consistency import parts
 from scheduler.server.http11 import RequestError, split_target
 
 _UPGRADE_TO = (("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
@@ -21,11 +22,11 @@ def wants_websocket(request: h11.Request) -> bool:
 
 def origins_of(setting: str) -> frozenset[bytes]:
     """The origins that ``allowed_origins`` names, as browsers send them; none for any."""
-    return frozenset(one.strip().lower().encode() for one in setting.split(",") if one.strip())
+    return frozenset(origin.lower().encode() for origin in parts(setting))
 
 
 def check_handshake(
-    request: h11.Request, paths: Collection[str], origins: Collection[bytes] = ()
+    request: h11.Request, paths: Collection[str], origins: Set[bytes] = frozenset()
 ) -> None:
     """Raise the :exc:`RequestError` that RFC 6455 §4.2 asks for, unless the handshake is valid.
 
@@ -52,7 +53,7 @@ def check_handshake(
         raise _bad_handshake("the header 'Connection: Upgrade' is missing")
     if len(_values(request, b"connection")) > 1 or _values(request, b"upgrade") != [b"websocket"]:
         raise _bad_handshake("send exactly one Connection and one 'Upgrade: websocket' header")
-    if origins and not {value.lower() for value in _values(request, b"origin")} <= set(origins):
+    if origins and not {value.lower() for value in _values(request, b"origin")} <= origins:
         raise RequestError(403, "pages of this site may not connect here (allowed_origins)")
     if _values(request, b"sec-websocket-version") != [b"13"]:
         raise RequestError(

@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from scheduler.config import Config
-from scheduler.consistency import split_pairs
+from scheduler.consistency import parts
 from scheduler.core.engine import Engine
 from scheduler.core.events import DrainStarted, Effect, Event, Recovered
 from scheduler.core.snapshot import Snapshot
@@ -73,7 +73,7 @@ async def serve(
         metrics = Metrics(
             lambda: engine.snapshot(trio.current_time()),
             pairs_max=config.metrics_pairs_max,
-            expected=split_pairs(config.metrics_pairs),
+            expected=parts(config.metrics_pairs),
         )
         shell = Shell(engine, jobs, journal=journal, observe=metrics.before(observe))
         if kept:

@@ -247,7 +247,7 @@ def decode(text: str | bytes, table: Mapping[str, type[M]]) -> M:
 
     Raises :class:`~scheduler.errors.ProtocolError` and nothing else, whatever comes.
     """
-    if _has_too_many_values(text):
+    if len(text) > VALUES_MAX and _has_too_many_values(text):
         raise ProtocolError("$", f"expected at most {VALUES_MAX} values")
     return _decode(text, table, _converter)
 
