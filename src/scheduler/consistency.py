@@ -35,6 +35,7 @@ LESS: tuple[tuple[str, str, str], ...] = (
     ("audio_chars_max", "message_bytes_max", "the refusal must be sayable before the cut"),
     ("feed_interval", "feed_keepalive", "a pause between views is no silence"),
     ("drain_reconnect_spread", "drain_timeout", "sessions leave while there is somebody to leave"),
+    ("jobs_per_session_max", "journal_records_max", "a session's end is remembered in one step"),
     ("chunk_pause", "chunked_seconds_max", "a pause must be able to end an utterance"),
 )
 """The first must be less than the second, and why."""

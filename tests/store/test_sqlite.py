@@ -166,7 +166,7 @@ async def test_a_full_disk_is_told_and_forgiven(path: Path) -> None:
 
 async def test_a_disk_that_hangs_is_told(path: Path) -> None:
     """When more records wait than may, that is told as a failure: nothing more is to be taken."""
-    journal = open_sqlite(path, Config(journal_records_max=10))
+    journal = open_sqlite(path, Config(journal_records_max=10, jobs_per_session_max=9))
     events = Events()
     journal.append([accepted(number) for number in range(11)])
     async with trio.open_nursery() as nursery:
@@ -182,7 +182,7 @@ async def test_a_disk_that_hangs_is_told(path: Path) -> None:
 
 async def test_a_crowd_that_is_gone_is_no_failure(path: Path) -> None:
     """Told after its last commit, a failure would have no end: nothing comes that mends it."""
-    journal = open_sqlite(path, Config(journal_records_max=10))
+    journal = open_sqlite(path, Config(journal_records_max=10, jobs_per_session_max=9))
     events = Events()
     async with trio.open_nursery() as nursery:
         await nursery.start(journal.run, events.listeners)
