@@ -17,27 +17,28 @@ def outbox(**bounds: Any) -> Outbox:
     return Outbox(**(SMALL | bounds))
 
 
-async def drained(box: Outbox) -> list[Entry]:
+def drained(box: Outbox) -> list[Entry]:
     """Everything that is still in the queue; closes it."""
     box.close()
     entries = []
-    while (entry := await box.get()) is not None:
+    while (entry := box.get_nowait()) is not None:
         entries.append(entry)
         box.done(entry)
+    assert box.over
     return entries
 
 
-async def test_what_goes_in_comes_out_in_order() -> None:
+def test_what_goes_in_comes_out_in_order() -> None:
     """The queue is one: droppable or not, first in is first out."""
     box = outbox()
     entries = [Entry("a"), Entry("b", 1), Entry("c", droppable=True), Entry("d", 2)]
     for entry in entries:
         assert box.put(entry)
-    assert await drained(box) == entries
+    assert drained(box) == entries
     assert box.size_bytes == 0
 
 
-async def test_what_is_encoded_late_counts_in_number_only() -> None:
+def test_what_is_encoded_late_counts_in_number_only() -> None:
     """A large message that is in memory anyway is made when its turn comes, and not before."""
     made = []
 
@@ -49,7 +50,7 @@ async def test_what_is_encoded_late_counts_in_number_only() -> None:
     assert all(box.put(Entry(encode)) for _ in range(10))
     assert not box.put(Entry(encode))
     assert (box.size_bytes, made) == (0, [])
-    assert [entry.text for entry in await drained(box)] == [encode] * 10
+    assert [entry.text for entry in drained(box)] == [encode] * 10
 
 
 def test_the_number_is_bounded() -> None:
@@ -77,7 +78,7 @@ def test_bytes_are_those_that_are_written() -> None:
     assert not box.put(Entry("é"))
 
 
-async def test_droppables_are_left_out_under_pressure() -> None:
+def test_droppables_are_left_out_under_pressure() -> None:
     """From half of a bound on droppable messages vanish, are counted, and nobody is cut off."""
     by_number, by_bytes = outbox(bytes_max=10**6), outbox()
     for seq in range(5):
@@ -88,14 +89,14 @@ async def test_droppables_are_left_out_under_pressure() -> None:
         assert box.put(Entry("partial", droppable=True))
         assert (len(box), box.dropped) == (before, 1)
         assert box.put(Entry("outcome", 9))
-        assert (await drained(box))[-1].seq == 9
+        assert (drained(box))[-1].seq == 9
 
 
-async def test_what_the_writer_has_taken_still_counts() -> None:
+def test_what_the_writer_has_taken_still_counts() -> None:
     """Bytes leave the account when they were written, not when somebody means to write them."""
     box = outbox()
     box.put(Entry("x" * 90))
-    entry = await box.get()
+    entry = box.get_nowait()
     assert entry is not None
     assert not box.put(Entry("x" * 20))
     box.done(entry)
@@ -103,44 +104,31 @@ async def test_what_the_writer_has_taken_still_counts() -> None:
     assert box.size_bytes == 20
 
 
-async def test_an_outcome_can_be_replaced_while_it_waits() -> None:
+def test_an_outcome_can_be_replaced_while_it_waits() -> None:
     """A queued outcome gets a new text in its old place; one that was taken stays as it was."""
     box = outbox()
     for seq in (1, 2, 3):
         box.put(Entry(f"failure {seq}", seq))
-    taken = await box.get()
+    taken = box.get_nowait()
     box.replace(1, "too late")
     box.replace(2, "result")
     box.replace(7, "unknown")
     assert taken == Entry("failure 1", 1)
-    assert [entry.text for entry in await drained(box)] == ["result", "failure 3"]
+    assert [entry.text for entry in drained(box)] == ["result", "failure 3"]
 
 
-async def test_what_promises_waits_and_what_does_not_passes() -> None:
+def test_what_promises_waits_and_what_does_not_passes() -> None:
     """A message waits for its record to be kept; others overtake it, promises keep their order."""
     box, kept = outbox(), 0
     box.committed = lambda: kept
     for entry in (Entry("first", 1, after=1), Entry("second", 2, after=2), Entry("refusal")):
         assert box.put(entry)
-    assert await box.get() == Entry("refusal")
-    got: list[Entry | None] = []
-
-    async def write() -> None:
-        while not got or got[-1] is not None:
-            got.append(await box.get())
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(write)
-        await trio.testing.wait_all_tasks_blocked()
-        assert got == []
-        kept = 2
-        box.nudge()
-        await trio.testing.wait_all_tasks_blocked()
-        box.close()
-    assert [entry.text for entry in got if entry] == ["first", "second"]
+    assert [box.get_nowait(), box.get_nowait()] == [Entry("refusal"), None]
+    kept = 2
+    assert [entry.text for entry in drained(box)] == ["first", "second"]
 
 
-async def test_an_acceptance_can_be_taken_back_while_it_waits() -> None:
+def test_an_acceptance_can_be_taken_back_while_it_waits() -> None:
     """Withdrawn, the acceptance of that one job is never said, and its bytes are free again."""
     box = outbox()
     box.put(Entry("accepted a", job_id="a"))
@@ -148,54 +136,49 @@ async def test_an_acceptance_can_be_taken_back_while_it_waits() -> None:
     box.withdraw("a")
     box.withdraw("unknown")
     assert box.size_bytes == len("accepted b")
-    assert [entry.text for entry in await drained(box)] == ["accepted b"]
+    assert [entry.text for entry in drained(box)] == ["accepted b"]
 
 
 async def test_the_writer_is_woken() -> None:
-    """``get`` waits for the next message, and for the end."""
+    """``woken`` waits for a call of ``wake``, and for the end; a message alone wakes nobody."""
     box = outbox()
-    got: list[Entry | None] = []
+    woken = 0
 
     async def write() -> None:
-        while not got or got[-1] is not None:
-            got.append(await box.get())
+        nonlocal woken
+        while not box.over:
+            await box.woken()
+            woken += 1
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(write)
         await trio.testing.wait_all_tasks_blocked()
         box.put(Entry("a"))
         await trio.testing.wait_all_tasks_blocked()
-        assert got == [Entry("a")]
+        assert woken == 0
+        box.wake()
+        await trio.testing.wait_all_tasks_blocked()
+        assert woken == 1
+        box.get_nowait()
         box.close()
-    assert got == [Entry("a"), None]
+    assert woken == 2
 
 
-async def test_cancelling_get_loses_nothing() -> None:
-    """A writer that is cancelled while it waits takes no message with it."""
-    box = outbox()
-    with trio.CancelScope() as scope:
-        scope.cancel()
-        await box.get()
-    assert scope.cancelled_caught
-    box.put(Entry("a"))
-    assert await drained(box) == [Entry("a")]
-
-
-async def test_after_the_close_nothing_is_taken() -> None:
+def test_after_the_close_nothing_is_taken() -> None:
     """A closed queue gives what it has, ignores what comes, and never calls that an overflow."""
     box = outbox(messages_max=1)
     box.put(Entry("a"))
     box.close()
     assert box.put(Entry("b"))
-    assert await drained(box) == [Entry("a")]
+    assert drained(box) == [Entry("a")]
 
 
-async def test_clearing_forgets_what_is_queued() -> None:
+def test_clearing_forgets_what_is_queued() -> None:
     """Cleared, the queue is empty, and the account holds what the writer has in its hands."""
     box = outbox()
     box.put(Entry("taken"))
     box.put(Entry("queued"))
-    taken = await box.get()
+    taken = box.get_nowait()
     assert taken is not None
     box.clear()
     assert (len(box), box.size_bytes) == (0, len("taken"))
@@ -207,32 +190,29 @@ async def test_clearing_forgets_what_is_queued() -> None:
 def test_the_bounds_hold_and_no_outcome_is_lost(data: st.DataObject) -> None:
     """In any order of puts, takes and replacements: bounds kept, outcomes all there, in order."""
 
-    async def main() -> None:
-        box = outbox()
-        accepted: list[int] = []
-        got: list[int] = []
-        for seq in range(data.draw(st.integers(0, 40))):
-            step = data.draw(st.sampled_from(["put", "put", "drop", "get", "replace"]))
-            text = "x" * data.draw(st.integers(0, 30))
-            if step == "put":
-                if box.put(Entry(text, seq)):
-                    accepted.append(seq)
-            elif step == "drop":
-                assert box.put(Entry(text, droppable=True))
-            elif step == "replace" and accepted:
-                box.replace(data.draw(st.sampled_from(accepted)), "y")
-            elif step == "get" and len(box):
-                entry = await box.get()
-                assert entry is not None
-                got += [] if entry.seq is None else [entry.seq]
-                box.done(entry)
-            assert len(box) <= 10
-            assert 0 <= box.size_bytes <= 100
-        got += [entry.seq for entry in await drained(box) if entry.seq is not None]
-        assert got == accepted
-        assert box.size_bytes == 0
-
-    trio.run(main)
+    box = outbox()
+    accepted: list[int] = []
+    got: list[int] = []
+    for seq in range(data.draw(st.integers(0, 40))):
+        step = data.draw(st.sampled_from(["put", "put", "drop", "get", "replace"]))
+        text = "x" * data.draw(st.integers(0, 30))
+        if step == "put":
+            if box.put(Entry(text, seq)):
+                accepted.append(seq)
+        elif step == "drop":
+            assert box.put(Entry(text, droppable=True))
+        elif step == "replace" and accepted:
+            box.replace(data.draw(st.sampled_from(accepted)), "y")
+        elif step == "get" and len(box):
+            entry = box.get_nowait()
+            assert entry is not None
+            got += [] if entry.seq is None else [entry.seq]
+            box.done(entry)
+        assert len(box) <= 10
+        assert 0 <= box.size_bytes <= 100
+    got += [entry.seq for entry in drained(box) if entry.seq is not None]
+    assert got == accepted
+    assert box.size_bytes == 0
 
 
 def test_an_outbox_needs_its_bounds() -> None:
@@ -241,7 +221,7 @@ def test_an_outbox_needs_its_bounds() -> None:
         Outbox()  # type: ignore[call-arg]
 
 
-async def test_promises_never_pass_each_other() -> None:
+def test_promises_never_pass_each_other() -> None:
     """An outcome that was replaced, and so waits longer, still comes before the ones after it."""
     outbox = Outbox(messages_max=10, bytes_max=1000)
     committed = 0
@@ -251,8 +231,8 @@ async def test_promises_never_pass_each_other() -> None:
     outbox.put(Entry("no promise"))
     outbox.replace(1, "salvaged", after=12)
     committed = 11
-    first = await outbox.get()
+    first = outbox.get_nowait()
     committed = 12
-    rest = [await outbox.get(), await outbox.get()]
+    rest = [outbox.get_nowait(), outbox.get_nowait()]
     texts = [entry.text for entry in (first, *rest) if entry is not None]
     assert texts == ["no promise", "salvaged", "result"]

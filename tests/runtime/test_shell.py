@@ -199,3 +199,33 @@ async def test_nothing_more_is_written_on_a_replaced_connection(autojump_clock: 
 
             assert heard.code == Close.REPLACED.code
             assert (await new.peer.hear_message("session_init_ack"))["resumed"] is True
+
+
+async def test_what_performing_causes_is_decided_next(autojump_clock: MockClock) -> None:
+    """An event that arises while another one is decided is decided after it, before the call ends.
+
+    And an error in one of them leaves nothing undecided for good.
+    """
+    async with observed() as here, served() as one:
+        shell = here.shell
+        with shell.registered(one.connection) as generation:
+            session_id = await join(here, one, generation)
+            caused: list[Event] = [DrainStarted(), Left(99, Close.NORMAL)]
+            observe = here.observe
+
+            def cause(event: Event, effects: list[Effect]) -> None:
+                observe(event, effects)
+                for another in caused:
+                    shell.apply(another)
+                caused.clear()
+                if isinstance(event, DrainStarted):
+                    raise ZeroDivisionError
+
+            shell._observe = cause
+            first = Received(generation, utterance(session_id))
+            with pytest.raises(ZeroDivisionError):
+                shell.apply(first)
+            assert here.events[-2:] == [first, DrainStarted()]
+            last = Expired(Timer("job", "nobody"))
+            shell.apply(last)
+            assert here.events[-2:] == [Left(99, Close.NORMAL), last]

@@ -46,6 +46,55 @@ async def test_a_write_that_stalls_breaks_the_stream(autojump_clock: MockClock) 
     assert ours.sends.sent == sent == 8
 
 
+async def test_what_was_begun_is_finished_before_anything_else(autojump_clock: MockClock) -> None:
+    """The rest of a write that was begun goes before what others write, whoever comes first."""
+    theirs, ours = await linked(LinkPlan(latency=0.0, window=8, prompt=True))
+    whole = WholeWrites(ours, write_timeout=3)
+    whole.begin(b"a" * 20)
+    assert (ours.sends.sent, whole.is_unfinished) == (8, True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(whole.send_all, b"pong")
+        nursery.start_soon(whole.finish)
+        received = b""
+        while len(received) < 24:
+            received += await theirs.receive_some()
+    assert received == b"a" * 20 + b"pong"
+    assert not whole.is_unfinished
+
+
+async def test_what_is_begun_in_the_middle_of_another_write_follows_it(
+    autojump_clock: MockClock,
+) -> None:
+    """While somebody else's write is under way nothing of ours is taken, and nothing is lost."""
+    theirs, ours = await linked(LinkPlan(latency=0.0, window=8, prompt=True))
+    whole = WholeWrites(ours, write_timeout=3)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(whole.send_all, b"ping" * 5)
+        await trio.testing.wait_all_tasks_blocked()
+        whole.begin(b"message")
+        nursery.start_soon(whole.finish)
+        received = b""
+        while len(received) < 27:
+            received += await theirs.receive_some()
+    assert received == b"ping" * 5 + b"message"
+
+
+async def test_a_rest_that_others_failed_to_write_is_not_called_finished(
+    autojump_clock: MockClock,
+) -> None:
+    """If the write that took the rest with it was interrupted, ``finish`` raises."""
+    _, ours = await linked(LinkPlan(latency=0.0, window=8, prompt=True))
+    whole = WholeWrites(ours, write_timeout=3)
+    whole.begin(b"a" * 20)
+    with trio.move_on_after(1):
+        await whole.send_all(b"pong")
+    assert not whole.is_unfinished
+    with pytest.raises(trio.BrokenResourceError):
+        await whole.finish()
+    with pytest.raises(trio.BrokenResourceError):
+        whole.begin(b"more")
+
+
 async def test_a_cancelled_write_breaks_the_stream(autojump_clock: MockClock) -> None:
     """Whoever cancels a write half-way through has written last."""
     theirs, ours = await narrow()

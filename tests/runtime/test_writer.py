@@ -22,15 +22,15 @@ class Desk:
         self.told: list[tuple[str, int, int]] = []
         self.writes: list[int] = []
         self.closed = False
-        whole = WholeWrites(ours, write_timeout=3)
-        send_all = whole.send_all
+        self.stream = WholeWrites(ours, write_timeout=3)
+        begin = self.stream.begin
 
-        async def counted(data: bytes | bytearray | memoryview) -> None:
+        def counted(data: bytes) -> None:
             self.writes.append(len(data))
-            await send_all(data)
+            begin(data)
 
-        whole.send_all = counted  # type: ignore[method-assign]
-        self._writer = Writer(self.outbox, whole, masked=False, closed=lambda: self.closed)
+        self.stream.begin = counted  # type: ignore[method-assign]
+        self.writer = Writer(self.outbox, self.stream, masked=False, closed=lambda: self.closed)
 
     def put(self, *texts: str) -> None:
         """Queue outcomes, numbered from 1."""
@@ -38,7 +38,7 @@ class Desk:
             assert self.outbox.put(Entry(text, seq))
 
     async def run(self) -> None:
-        await self._writer.run(
+        await self.writer.run(
             lambda seq: self.told.append(("writing", seq, self.ours.sends.sent)),
             lambda seq: self.told.append(("written", seq, self.ours.sends.sent)),
         )
@@ -104,3 +104,97 @@ async def test_a_write_that_breaks_is_not_told_as_written(autojump_clock: MockCl
     with pytest.raises(trio.BrokenResourceError):
         await here.run()
     assert [what for what, _, _ in here.told] == ["writing"] * 3
+
+
+PROMPT = LinkPlan(latency=0.0, prompt=True)
+
+
+def heard(*texts: str) -> bytes:
+    return b"".join(text_frame(text, masked=False) for text in texts)
+
+
+async def test_what_is_taken_at_once_is_written_by_flush_itself() -> None:
+    """On a stream that takes everything the messages are out, and told, when ``flush`` returns."""
+    here = await desk(PROMPT)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(here.run)
+        await trio.testing.wait_all_tasks_blocked()
+        here.put("one", "two")
+        here.writer.flush()
+        size = len(heard("one", "two"))
+        assert here.told[:2] == [("writing", 1, 0), ("writing", 2, 0)]
+        assert here.told[2:] == [("written", 1, size), ("written", 2, size)]
+        assert here.outbox.size_bytes == 0
+        here.outbox.close()
+    assert await here.theirs.receive_some() == heard("one", "two")
+
+
+async def test_what_is_not_taken_at_once_is_for_the_task(autojump_clock: MockClock) -> None:
+    """A rest comes first, what was queued behind it follows; neither is told too early."""
+    here = await desk(LinkPlan(latency=0.0, window=8, prompt=True))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(here.run)
+        await trio.testing.wait_all_tasks_blocked()
+        here.outbox.put(Entry("x" * 20, 1))
+        here.writer.flush()
+        here.outbox.put(Entry("behind it", 2))
+        here.writer.flush()
+        assert (here.ours.sends.sent, here.told) == (8, [("writing", 1, 0)])
+        wanted = heard("x" * 20, "behind it")
+        received = b""
+        while len(received) < len(wanted):
+            received += await here.theirs.receive_some()
+            assert ("written" in [what for what, _, _ in here.told]) <= (len(received) > 8)
+        assert received == wanted
+        here.outbox.close()
+    assert [(what, seq) for what, seq, _ in here.told] == [
+        (what, seq) for seq in (1, 2) for what in ("writing", "written")
+    ]
+
+
+async def test_flush_leaves_to_the_task_what_only_that_can_tell() -> None:
+    """On a broken stream ``flush`` raises nothing; the task does, and nothing is called written."""
+    here = await desk(PROMPT)
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            with pytest.raises(trio.BrokenResourceError):
+                await here.run()
+
+        nursery.start_soon(run)
+        await trio.testing.wait_all_tasks_blocked()
+        here.ours.link.reset()
+        here.put("one")
+        here.writer.flush()
+    assert here.told == [("writing", 1, 0)]
+
+
+async def test_nothing_is_flushed_before_and_after_the_task_runs() -> None:
+    """Before somebody listens to what is told, and after, messages stay in the outbox."""
+    here = await desk(PROMPT)
+    here.put("one")
+    here.writer.flush()
+    assert (len(here.outbox), here.told) == (1, [])
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await here.run()
+    here.writer.flush()
+    assert (len(here.outbox), here.told, here.ours.sends.sent) == (1, [], 0)
+
+
+async def test_flush_writes_nothing_behind_a_close_frame() -> None:
+    """On a closed connection the message stays where it is, and the task raises."""
+    here = await desk(PROMPT)
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            with pytest.raises(trio.BrokenResourceError):
+                await here.run()
+
+        nursery.start_soon(run)
+        await trio.testing.wait_all_tasks_blocked()
+        here.closed = True
+        here.put("too late")
+        here.writer.flush()
+        assert here.writes == []
+    assert here.writes == []

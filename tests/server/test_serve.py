@@ -1,5 +1,6 @@
 """The whole scheduler, as its peers see it, on a network in memory and in virtual time."""
 
+import json
 import math
 from typing import Any
 
@@ -7,8 +8,8 @@ import pytest
 import structlog.testing
 import trio
 import trio.testing
-from raw_peer import RawPeer, close_frame, handshake
-from server_support import House, NodePeer, Peer, house, node_register
+from raw_peer import TEXT, RawPeer, close_frame, frame, handshake
+from server_support import House, NodePeer, Peer, house, node_register, utterance
 from simulation.network import LinkPlan
 from simulation.plans import TICK_S
 from simulation.schedules import mixed, simulate
@@ -474,3 +475,19 @@ def test_what_came_while_we_were_frozen_is_heard_first(said: str, frozen_for: fl
 
     for seed in range(8):
         simulate(main, schedule=mixed(seed), timeout_s=4000)
+
+
+async def test_what_is_said_in_one_breath_is_answered(autojump_clock: MockClock) -> None:
+    """The answers to a burst need not fit into the outbox, as long as the peer's socket takes them.
+
+    Else whoever comes back with much to say again would be cut off for it, again and again.
+    """
+    limits = {"retained_outcomes_max": 2, "jobs_per_session_max": 2, "outbox_messages_max": 12}
+    async with house(**limits) as here:
+        client = await here.session(LinkPlan(prompt=True))
+        burst = [json.dumps(utterance(client.session_id, index)).encode() for index in range(42)]
+        await client.raw.stream.send_all(b"".join(frame(TEXT, said) for said in burst))
+        await trio.sleep(1)
+        assert len(client.all("utterance_accepted")) == 2
+        assert len(client.all("error")) == 40
+        assert client.close_code is None

@@ -21,6 +21,8 @@ at the tie. Everything of this comes up; `faultkinds.py` says how to tell, and a
     scheduler ends   politely, in a hurry
     disk             slow, full, with a crowd before it
     limits           settings under which one is near
+
+In most worlds links are prompt, as sockets are, in the others every write is waited for.
 """
 
 from __future__ import annotations
@@ -66,6 +68,7 @@ NARROW: dict[str, Any] = {
     "jobs_per_session_max": 2,
     "outbox_messages_max": 12,
 }
+"""With links that are prompt: else the answers to one breath of a peer are more than that."""
 SMALL: dict[str, Any] = {
     **NARROW,
     "retained_bytes_max": 2048,
@@ -262,7 +265,10 @@ def draw_world(seed: int) -> WorldPlan:
         disk=dice.disk() if dice.chance(0.4) else None,
         seed=seed,
     )
-    return _back_at_once(plan) if plan.storms and dice.chance(0.5) else plan
+    if plan.storms and dice.chance(0.5):
+        plan = _back_at_once(plan)
+    narrow = dict(plan.settings).get("outbox_messages_max") == NARROW["outbox_messages_max"]
+    return attrs.evolve(plan, prompt=narrow or dice.chance(0.7))
 
 
 def _back_at_once(plan: WorldPlan) -> WorldPlan:

@@ -37,8 +37,9 @@ class Link:
         self.connected_at = trio.current_time()
         self.to_server = self._pipe("to_server")
         self.to_client = self._pipe("to_client")
-        self.client = LinkStream(self, "client", sends=self.to_server, receives=self.to_client)
-        self.server = LinkStream(self, "server", sends=self.to_client, receives=self.to_server)
+        kind = PromptStream if plan.prompt else LinkStream
+        self.client = kind(self, "client", sends=self.to_server, receives=self.to_client)
+        self.server = kind(self, "server", sends=self.to_client, receives=self.to_server)
         self.struck: list[tuple[float, Fault]] = []
         self._unusable_since = inf
         self._spared = False
@@ -276,15 +277,21 @@ class LinkStream(trio.abc.HalfCloseableStream):
                     self.cut_short_at = min(self.cut_short_at, trio.current_time())
 
     async def _send(self, rest: memoryview) -> None:
-        while rest:
+        while rest := rest[self._take(rest) :]:
+            await self._wait(self.sends, inf)
+            self._check_sending()
+
+    def _take(self, data: memoryview) -> int:
+        """How many bytes there was room for."""
+        taken = 0
+        while taken < len(data):
             self._meet_faults()
-            room = self.sends.room()
-            if room > 0:
-                self.link.accept(self, rest[:room])
-                rest = rest[room:]
-            else:
-                await self._wait(self.sends, inf)
-                self._check_sending()
+            room = min(self.sends.room(), len(data) - taken)
+            if room <= 0:
+                break
+            self.link.accept(self, data[taken : taken + room])
+            taken += room
+        return taken
 
     async def wait_send_all_might_not_block(self) -> None:
         with self._sending:
@@ -350,3 +357,13 @@ class LinkStream(trio.abc.HalfCloseableStream):
             return
         with trio.CancelScope(deadline=deadline):
             await pipe.changed.wait()
+
+
+class PromptStream(LinkStream):
+    """One that can also be written to without waiting."""
+
+    def write_nowait(self, data: memoryview) -> int:
+        """Take what there is room for, and say how many bytes that was."""
+        with self._sending:
+            self._check_sending()
+            return self._take(memoryview(bytes(data)))

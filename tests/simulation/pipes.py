@@ -44,13 +44,17 @@ class Fault:
 
 @attrs.frozen(kw_only=True)
 class LinkPlan:
-    """How a link behaves: seconds one way, bytes under way per direction, bytes per read."""
+    """How a link behaves: seconds one way, bytes under way per direction, bytes per read.
+
+    A `prompt` one also takes what there is room for without its writer waiting, as a socket does.
+    """
 
     latency: float = 1 / 64
     window: int = attrs.field(default=65_536, validator=attrs.validators.ge(1))
     mtu: int = attrs.field(default=65_536, validator=attrs.validators.ge(1))
     faults: tuple[Fault, ...] = ()
     user_timeout: float = 900.0
+    prompt: bool = False
 
 
 @attrs.define(eq=False)

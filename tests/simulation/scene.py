@@ -82,6 +82,7 @@ class Scene:
         number = self._dialled.get(owner, 0)
         self._dialled[owner] = number + 1
         plan = links[number] if number < len(links) and not self.healed else PLAIN
+        plan = attrs.evolve(plan, prompt=self.plan.prompt)
         stream = await self.network.connect(plan, f"{owner}/{number}")
         talk = Talk(owner, role, stream.link, trio.current_time())
         self.talks.append(talk)

@@ -173,8 +173,8 @@ class WorldPlan:
     `storms` are instants at which every link is reset at once. `stalls` are instants at which
     the whole process stands still for some seconds. `drains` is when the scheduler is asked to
     end (asked again `hurries` seconds later). `disk` is what its journal writes to; without one
-    it remembers in memory. `settings` differ from `SETTINGS`. `seed` decides the schedule and
-    all chance.
+    it remembers in memory. `settings` differ from `SETTINGS`. `prompt` links take what there is
+    room for without waiting. `seed` decides the schedule and all chance.
     """
 
     sessions: tuple[SessionPlan, ...] = (SessionPlan(),)
@@ -186,6 +186,7 @@ class WorldPlan:
     hurries: float | None = None
     disk: DiskPlan | None = None
     settings: tuple[tuple[str, float], ...] = ()
+    prompt: bool = False
     seed: int = 0
 
     @property

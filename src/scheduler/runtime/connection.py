@@ -26,7 +26,7 @@ from scheduler.core.events import SignsOfLife
 from scheduler.errors import Close, ConnectionLost, may_reconnect
 from scheduler.runtime.frames import BREACHES, UNSAID, close_frame
 from scheduler.runtime.keepalive import Keepalive, Silence
-from scheduler.runtime.outbox import Entry, Outbox, Text
+from scheduler.runtime.outbox import Entry, Outbox
 from scheduler.runtime.reader import Reader, reading
 from scheduler.runtime.stream import WholeWrites, closing, whole_writes
 from scheduler.runtime.writer import Writer
@@ -74,23 +74,25 @@ class Connection:
 
     # -- what others may do to it, without waiting ---------------------------------
 
-    def put(
-        self,
-        text: Text,
-        *,
-        seq: int | None = None,
-        droppable: bool = False,
-        after: int = 0,
-        job_id: str | None = None,
-    ) -> None:
-        """Queue one message; a peer too slow for its outbox is given up.
+    def put(self, text: str, *, seq: int | None = None) -> None:
+        """Queue one message and wake the writer; what :meth:`queue` says holds here too."""
+        self.queue(Entry(text, seq))
+        self._outbox.wake()
+
+    def queue(self, entry: Entry) -> None:
+        """Queue one message for the next :meth:`flush`; a peer too slow for its outbox is given up.
 
         The message that is just being written may be completed, so that the close frame can
         follow it and say why.
         """
-        if not self._outbox.put(Entry(text, seq, droppable, after, job_id)):
+        if not self._outbox.put(entry):
             self._outbox.clear()
             self.end(Close.SLOW_CONSUMER)
+
+    def flush(self) -> None:
+        """Write what is queued, at once if it is taken without waiting."""
+        if not self._scope.cancel_called:
+            self._writer.flush()
 
     def replace(self, seq: int, text: str, *, after: int = 0) -> None:
         """Put ``text`` in the place of the queued outcome ``seq``, if it is still queued."""
@@ -103,10 +105,6 @@ class Connection:
     def follow(self, committed: Callable[[], float]) -> None:
         """From now on what is put with ``after`` waits until ``committed()`` has reached that."""
         self._outbox.committed = committed
-
-    def nudge(self) -> None:
-        """The journal has kept more."""
-        self._outbox.nudge()
 
     def probe(self) -> None:
         """Ping now, and give the peer up if nothing is heard within ``pong_timeout``."""

@@ -4,9 +4,10 @@ A message that promises something waits here until what it promises is remembere
 pass it meanwhile: a refusal must not wait for a disk that is full. Promises never pass each
 other.
 
-Putting never waits: the engine's step is synchronous. Under pressure (half of a bound
-reached) what is droppable is left out; outcomes never are. When even they do not fit, the
-peer is a slow consumer, and its connection is given up.
+Putting never waits: the engine's step is synchronous. Nor does it wake the writer, since
+what one step has for a peer is written together at its end (see ``writer``). Under pressure
+(half of a bound reached) what is droppable is left out; outcomes never are. When even they do
+not fit, the peer is a slow consumer, and its connection is given up.
 """
 
 import math
@@ -78,7 +79,6 @@ class Outbox:
             return False
         self._entries.append(entry)
         self.size_bytes = total
-        self._changed.set()
         return True
 
     def replace(self, seq: int, text: str, *, after: int = 0) -> None:
@@ -94,8 +94,8 @@ class Outbox:
             self._entries.remove(entry)
             self.size_bytes -= entry.size_bytes
 
-    def nudge(self) -> None:
-        """The journal has kept more: look again."""
+    def wake(self) -> None:
+        """Let the writer look again."""
         self._changed.set()
 
     def clear(self) -> None:
@@ -104,19 +104,19 @@ class Outbox:
         self._entries.clear()
 
     def close(self) -> None:
-        """Take nothing more; :meth:`get` still gives what is there, then ``None``."""
+        """Take nothing more; what is there is still to be written."""
         self._closed = True
         self._changed.set()
 
-    async def get(self) -> Entry | None:
-        """The next entry; ``None`` once closed and empty. Cancelling loses nothing."""
-        while True:
-            if (entry := self.get_nowait()) is not None:
-                return entry
-            if self._closed and not self._entries:
-                return None
-            self._changed = trio.Event()
-            await self._changed.wait()
+    @property
+    def over(self) -> bool:
+        """Whether it is closed and empty."""
+        return self._closed and not self._entries
+
+    async def woken(self) -> None:
+        """Wait for the next :meth:`wake` or :meth:`close`. Cancelling loses nothing."""
+        self._changed = trio.Event()
+        await self._changed.wait()
 
     def get_nowait(self) -> Entry | None:
         """The next entry that may be said now, if there is one.

@@ -1,9 +1,11 @@
 """From a decision to its effects, in one synchronous step.
 
 :meth:`Shell.apply` runs the engine and performs what it says before anybody else can run.
-Performing never waits, never fails, and never calls ``apply`` again: a message goes into an
-outbox, a connection is told to end, a timer is set. What happens then comes back as a new
-event.
+Performing never waits and never fails: a message goes into an outbox, a connection is told to
+end, a timer is set. What happens then comes back as a new event; that of a message which the
+operating system took at once is decided as the next step, still before anybody else can run.
+
+Messages are written before timers are set and lines are logged: somebody waits for them.
 
 The registry of connections is here, and :meth:`Shell.registered` is the only way in and out.
 """
@@ -39,6 +41,7 @@ from scheduler.core.events import (
 from scheduler.errors import Close
 from scheduler.runtime.connection import Connection
 from scheduler.runtime.deadlines import Deadlines
+from scheduler.runtime.outbox import Entry
 from scheduler.store.journal import Journal, JournalEvents, MemoryJournal
 from scheduler.wire.codec import encode
 from scheduler.wire.node import JobAssign, ToNode
@@ -77,6 +80,8 @@ class Shell:
         self.engine = engine
         self.journal = journal or MemoryJournal()
         self._promised: deque[tuple[int, Connection]] = deque()
+        self._events: deque[Event] = deque()
+        self._deciding = False
         self._observe = observe
         self._connections: dict[Generation, Connection] = {}
         self._generations = 0
@@ -107,10 +112,33 @@ class Shell:
             self.apply(Left(generation, close, connection.signs))
 
     def apply(self, event: Event) -> None:
-        """Decide, and perform the effects. Nobody runs in between."""
+        """Decide, and perform the effects. Nobody runs in between.
+
+        While another event is being decided, this one is next, before that call returns.
+        """
+        self._events.append(event)
+        if self._deciding:
+            return
+        self._deciding = True
+        try:
+            while self._events:
+                self._decide(self._events.popleft())
+        finally:
+            self._deciding = False
+
+    def _decide(self, event: Event) -> None:
         effects = self.engine.handle(event, trio.current_time())
         if records := [effect.record for effect in effects if isinstance(effect, Remember)]:
             self.journal.append(records)
+        spoken_to: dict[Connection, None] = {}
+        for effect in effects:
+            if isinstance(effect, Send | Replace | Probe | End | Withdraw):
+                connection = self._connections.get(effect.connection)
+                if connection is not None:
+                    self._perform_on(connection, effect)
+                    spoken_to[connection] = None
+        for connection in reversed(spoken_to):  # what a step leads to comes last, and is awaited
+            connection.flush()
         for effect in effects:
             self._perform(effect)
         self._observe(event, effects)
@@ -119,31 +147,24 @@ class Shell:
 
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case Send() | Replace() | Probe() | End() | Withdraw():
-                connection = self._connections.get(effect.connection)
-                if connection is not None:
-                    self._perform_on(connection, effect)
             case SetTimer():
                 self.deadlines.set(effect.timer, effect.at)
             case ClearTimer():
                 self.deadlines.clear(effect.timer)
             case Note():
                 (log.info if effect.name in LOUD else log.debug)(effect.name, **effect.detail)
-            case Remember():
-                pass  # was given to the journal before anything else
+            case _:
+                pass  # was performed before
 
     def _perform_on(
         self, connection: Connection, effect: Send | Replace | Probe | End | Withdraw
     ) -> None:
         match effect:
             case Send(message=message):
-                connection.put(
-                    partial(encode, message) if isinstance(message, JobAssign) else encode(message),
-                    seq=effect.seq,
-                    droppable=effect.droppable,
-                    after=self._promise(connection, message),
-                    job_id=message.job_id if isinstance(message, UtteranceAccepted) else None,
-                )
+                text = partial(encode, message) if type(message) is JobAssign else encode(message)
+                after = self._promise(connection, message)
+                job_id = message.job_id if isinstance(message, UtteranceAccepted) else None
+                connection.queue(Entry(text, effect.seq, effect.droppable, after, job_id))
             case Replace(message=message):
                 after = self._promise(connection, message)
                 connection.replace(effect.seq, encode(message), after=after)
@@ -178,7 +199,7 @@ class Shell:
 
     def _committed(self) -> None:
         while self._promised and self._promised[0][0] <= self.journal.committed:
-            self._promised.popleft()[1].nudge()
+            self._promised.popleft()[1].flush()
 
     def end_all(self, close: Close) -> None:
         """Tell every connection to end."""

@@ -49,6 +49,7 @@ class WholeWrites(trio.abc.Stream):
         self._write_timeout = write_timeout
         self._torn = False
         self._closed = False
+        self._rest = memoryview(b"")  # of a write that was begun
         self._held = b""  # is for the library, and has not been handed on
         self.frames = Frames(message_bytes_max)
         self.stalled = False
@@ -82,26 +83,61 @@ class WholeWrites(trio.abc.Stream):
         except trio.WouldBlock:
             await self._turn.acquire()
         try:
-            if self._torn:
-                raise trio.BrokenResourceError("an earlier write was interrupted")
+            self._check_whole()
             await trio.lowlevel.checkpoint_if_cancelled()  # nothing has been written yet
             self._torn = True
-            view = memoryview(data)
-            await self._write(view[self._write_at_once(view) :])
+            rest, self._rest = self._rest, memoryview(b"")
+            for view in (rest, memoryview(data)):
+                await self._write(view[self._write_at_once(view) :])
             self._torn = False
         finally:
             self._turn.release()
 
+    def begin(self, data: bytes) -> None:
+        """Write as much as is taken without waiting; whoever writes next writes the rest first.
+
+        Not to be called again before that is done. Raises ``trio.BrokenResourceError`` or
+        ``trio.ClosedResourceError``, and then so does :meth:`finish`.
+        """
+        self._rest = memoryview(data)
+        if self._closed:
+            raise trio.ClosedResourceError
+        if not self._turn.locked():
+            self._check_whole()
+            self._torn = True
+            self._rest = self._rest[self._write_at_once(self._rest) :]
+            self._torn = False
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether something of what was begun has not been written."""
+        return bool(self._rest) or self._turn.locked()
+
+    async def finish(self) -> None:
+        """Wait until what was begun is written; cancelling breaks the stream."""
+        if self.is_unfinished:
+            await self.send_all(b"")
+        else:
+            self._check_whole()  # somebody else may have written the rest, and failed
+
+    def _check_whole(self) -> None:
+        if self._torn:
+            raise trio.BrokenResourceError("an earlier write was interrupted")
+
     def _write_at_once(self, data: memoryview) -> int:
-        """How many bytes a socket took without waiting: usually all, and no timeout is needed."""
-        if (socket := self._socket()) is None:
+        """How many bytes were taken without waiting: usually all, and no timeout is needed."""
+        if not data:
             return 0
         try:
-            return os.write(socket.fileno(), data)
+            if (socket := self._socket()) is not None:
+                return os.write(socket.fileno(), data)
+            if (write_nowait := getattr(self._beneath, "write_nowait", None)) is not None:
+                return int(write_nowait(data))
         except BlockingIOError:
             return 0
         except OSError as error:
             raise trio.BrokenResourceError("the peer is gone") from error
+        return 0
 
     async def _write(self, data: memoryview) -> None:
         for start in range(0, len(data), WRITE_PIECE_BYTES):
@@ -155,11 +191,27 @@ class WholeWrites(trio.abc.Stream):
                 raise trio.BrokenResourceError("the peer is gone") from error
         return bytes(await self._inner.receive_some(max_bytes))
 
+    @property
+    def is_prompt(self) -> bool:
+        """Whether something may be taken without waiting.
+
+        By a socket, or by a stream with a ``write_nowait``, which says how many bytes of what it
+        was given it took.
+        """
+        return self._socket() is not None or hasattr(self._beneath, "write_nowait")
+
+    @property
+    def _beneath(self) -> trio.abc.Stream:
+        """What is beneath a stream that has nothing of its own to give any more."""
+        beneath: trio.abc.Stream = getattr(self._inner, "beneath", self._inner)
+        return beneath
+
     def _socket(self) -> trio.socket.SocketType | None:
         """What is read and written without trio's stream, if that is all that is beneath."""
         if os.name == "nt":  # where a socket is no file
             return None
-        return getattr(self._inner, "socket", None)
+        stream = self._beneath
+        return stream.socket if isinstance(stream, trio.SocketStream) else None
 
     async def discard_input(self) -> None:
         """Read to the end and forget it: closing on unread input would destroy our last words.

@@ -1,8 +1,10 @@
 """The writer of one connection: what is queued together goes out together.
 
 One step of the engine often has several messages for a peer, and a busy peer has more waiting
-when the last write is done. They are one write: waking this task and calling the operating
-system cost more than all that the messages say.
+when the last write is done. They are one write, and a socket that takes it takes it at once, at
+the end of the step: waking a task and calling the operating system cost more than all that the
+messages say. The writer's task is there for what has to wait: a socket that is full, a stream
+that is no socket, and the end of the connection.
 """
 
 from collections.abc import Callable
@@ -30,47 +32,81 @@ class Writer:
         self._stream = stream
         self._masked = masked
         self._closed = closed
+        self._on_writing: Callable[[int], None] | None = None
+        self._on_written: Callable[[int], None] | None = None
+        self._under_way: list[Entry] = []
+        """What was taken and is not written yet: the task's, if anybody's."""
 
     async def run(
         self, on_writing: Callable[[int], None], on_written: Callable[[int], None]
     ) -> None:
         """Write until the outbox is closed and empty, and tell the fate of what has a ``seq``.
 
-        ``on_writing`` comes before the first byte of a write, ``on_written`` after its last.
-        Raises ``trio.BrokenResourceError`` if the peer is gone or the connection closed.
+        ``on_writing`` is told in the step in which the first byte is written, ``on_written``
+        after the last one. Raises ``trio.BrokenResourceError`` or ``trio.ClosedResourceError``
+        if the peer is gone or the connection closed. Cancelling loses what is under way.
         """
-        while (entry := await self._outbox.get()) is not None:
-            await self._write(*self._batch(entry), on_writing, on_written)
-            del entry  # it may be long until the next one
+        self._on_writing, self._on_written = on_writing, on_written
+        try:
+            while self._under_way or not self._outbox.over:
+                await trio.lowlevel.checkpoint_if_cancelled()  # before anything more is taken
+                if self._under_way or self._begin():
+                    await self._stream.finish()
+                    self._end()
+                else:
+                    await self._outbox.woken()
+        finally:
+            self._on_writing = None
 
-    async def _write(
-        self,
-        entries: list[Entry],
-        frames: list[bytes],
-        on_writing: Callable[[int], None],
-        on_written: Callable[[int], None],
-    ) -> None:
-        numbers = [entry.seq for entry in entries if entry.seq is not None]
-        for seq in numbers:
-            on_writing(seq)
+    def flush(self) -> None:
+        """Write now what is taken without waiting, and leave the rest to the task."""
+        if self._under_way:
+            return  # the task has it, and looks for more when that is written
+        if self._on_writing is None or self._closed() or not self._stream.is_prompt:
+            self._outbox.wake()
+            return
+        try:
+            while self._begin():
+                if self._stream.is_unfinished:
+                    self._outbox.wake()
+                    return
+                self._end()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._outbox.wake()  # to meet the same, where it can be told
+
+    def _begin(self) -> bool:
+        """Take a batch of what may be said now, and write what is taken of it at once."""
+        if (entry := self._outbox.get_nowait()) is None:
+            return False
+        frames = self._batch(entry)
+        assert self._on_writing is not None
+        for taken in self._under_way:
+            if taken.seq is not None:
+                self._on_writing(taken.seq)
         if self._closed():
             raise trio.BrokenResourceError("the connection is closed")
-        await self._stream.send_all(b"".join(frames) if len(frames) > 1 else frames[0])
-        for entry in entries:
-            self._outbox.done(entry)
-        for seq in numbers:
-            on_written(seq)
+        self._stream.begin(b"".join(frames) if len(frames) > 1 else frames[0])
+        return True
 
-    def _batch(self, first: Entry) -> tuple[list[Entry], list[bytes]]:
-        """What may be said now, up to about a batch, with its frames."""
+    def _end(self) -> None:
+        """Everything under way was written."""
+        assert self._on_written is not None
+        written, self._under_way = self._under_way, []
+        for entry in written:
+            self._outbox.done(entry)
+        for entry in written:
+            if entry.seq is not None:
+                self._on_written(entry.seq)
+
+    def _batch(self, first: Entry) -> list[bytes]:
+        """The frames of what may be said now, up to about a batch."""
         entry: Entry | None = first
-        entries: list[Entry] = []
         frames: list[bytes] = []
         size_bytes = 0
         while entry is not None:
             text = entry.text if isinstance(entry.text, str) else entry.text()
-            entries.append(entry)
+            self._under_way.append(entry)
             frames.append(text_frame(text, masked=self._masked))
             size_bytes += len(frames[-1])
             entry = self._outbox.get_nowait() if size_bytes < BATCH_BYTES else None
-        return entries, frames
+        return frames

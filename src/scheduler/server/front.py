@@ -56,11 +56,9 @@ class ReplayStream(trio.abc.HalfCloseableStream):
         self._replayed = replayed
 
     @property
-    def socket(self) -> trio.socket.SocketType | None:
-        """The socket beneath, once there is nothing else to read than what it has."""
-        if self._replayed or not isinstance(self._stream, trio.SocketStream):
-            return None
-        return self._stream.socket
+    def beneath(self) -> trio.abc.Stream:
+        """The stream beneath, once there is nothing else to read than what it has."""
+        return self if self._replayed else self._stream
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """As the stream beneath does; cancelling loses nothing."""
