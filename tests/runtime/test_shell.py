@@ -1,7 +1,7 @@
 """A decision and its effects are one step, and the registry is the set of open connections."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import structlog.testing
@@ -9,7 +9,8 @@ import trio
 import trio.testing
 from connection_support import Served, served
 from fakes import CountingIds
-from messages import hello, utterance
+from messages import hello, register, utterance
+from simulation.network import LinkPlan
 from trio.testing import MockClock
 
 from scheduler.config import Config
@@ -20,14 +21,20 @@ from scheduler.core.events import (
     Event,
     Expired,
     Left,
+    NodeJoined,
     Received,
     SessionJoined,
+    SignsOfLife,
     Timer,
+    Written,
 )
 from scheduler.errors import Close
+from scheduler.runtime.outbox import Entry
 from scheduler.runtime.shell import Shell
 from scheduler.wire.common import Resume
 from scheduler.wire.session import ClientHeartbeat
+
+SIGNS = SignsOfLife(0.0)
 
 
 class Observed:
@@ -201,31 +208,97 @@ async def test_nothing_more_is_written_on_a_replaced_connection(autojump_clock: 
             assert (await new.peer.hear_message("session_init_ack"))["resumed"] is True
 
 
-async def test_what_performing_causes_is_decided_next(autojump_clock: MockClock) -> None:
-    """An event that arises while another one is decided is decided after it, before the call ends.
-
-    And an error in one of them leaves nothing undecided for good.
-    """
+async def test_what_a_step_causes_is_decided_after_it(autojump_clock: MockClock) -> None:
+    """An event that arises in a step is decided after it and before the call for it returns."""
     async with observed() as here, served() as one:
         shell = here.shell
         with shell.registered(one.connection) as generation:
-            session_id = await join(here, one, generation)
             caused: list[Event] = [DrainStarted(), Left(99, Close.NORMAL)]
             observe = here.observe
 
             def cause(event: Event, effects: list[Effect]) -> None:
+                while caused:
+                    shell.apply(caused.pop(0))
                 observe(event, effects)
-                for another in caused:
-                    shell.apply(another)
-                caused.clear()
-                if isinstance(event, DrainStarted):
+
+            shell._observe = cause
+            joined = SessionJoined(generation, hello())
+            shell.apply(joined)
+            assert here.events == [joined, DrainStarted(), Left(99, Close.NORMAL)]
+
+
+async def test_a_fault_in_what_a_step_causes_is_not_its_own(autojump_clock: MockClock) -> None:
+    """It ends the connection of the event that was caused; the caller and the rest go on."""
+    async with observed() as here, served() as one, served() as other:
+        shell = here.shell
+        with shell.registered(one.connection) as first, shell.registered(other.connection):
+            caused: list[Event] = [Written(first, 1, SIGNS), Left(99, Close.NORMAL)]
+            observe = here.observe
+
+            def cause(event: Event, effects: list[Effect]) -> None:
+                observe(event, effects)
+                while caused:
+                    shell.apply(caused.pop(0))
+                if isinstance(event, Written):
                     raise ZeroDivisionError
 
             shell._observe = cause
-            first = Received(generation, utterance(session_id))
-            with pytest.raises(ZeroDivisionError):
-                shell.apply(first)
-            assert here.events[-2:] == [first, DrainStarted()]
-            last = Expired(Timer("job", "nobody"))
-            shell.apply(last)
-            assert here.events[-2:] == [Left(99, Close.NORMAL), last]
+            shell.apply(DrainStarted())
+            assert here.events[-1] == Left(99, Close.NORMAL)
+            await one.ended.wait()
+            assert isinstance(one.error, ExceptionGroup)
+            assert one.error.subgroup(ZeroDivisionError) is not None
+            assert one.connection.close is Close.INTERNAL_ERROR
+            assert not other.ended.is_set()
+
+
+async def test_a_fault_of_the_caller_leaves_nothing_undecided(autojump_clock: MockClock) -> None:
+    """When a step fails, what it had caused before is decided all the same."""
+    async with observed() as here:
+        observe = here.observe
+
+        def cause(event: Event, effects: list[Effect]) -> None:
+            observe(event, effects)
+            if isinstance(event, DrainStarted):
+                here.shell.apply(Left(99, Close.NORMAL))
+                raise ZeroDivisionError
+
+        here.shell._observe = cause
+        with pytest.raises(ZeroDivisionError):
+            here.shell.apply(DrainStarted())
+        assert here.events == [DrainStarted(), Left(99, Close.NORMAL)]
+        here.shell.apply(Expired(Timer("job", "nobody")))
+        assert here.events[-1] == Expired(Timer("job", "nobody"))
+
+
+async def test_work_and_outcomes_are_written_before_courtesies(autojump_clock: MockClock) -> None:
+    """Of the connections that one step speaks to, the one that waits for its result is first.
+
+    A node has its job before the session has the acceptance.
+    """
+    plan = LinkPlan(latency=0.0, prompt=True)
+    async with observed() as here, served(plan) as client, served(plan) as node:
+        shell = here.shell
+        with shell.registered(client.connection) as first, shell.registered(node.connection) as two:
+            session_id = await join(here, client, first)
+            shell.apply(NodeJoined(two, register()))
+            order: list[str] = []
+            for name, one in (("client", client), ("node", node)):
+                flush = one.connection.flush
+
+                def noted(name: str = name, flush: Callable[[], None] = flush) -> None:
+                    order.append(name)
+                    flush()
+
+                one.connection.flush = noted  # type: ignore[method-assign]
+            shell.apply(Received(first, utterance(session_id)))
+            assert order == ["node", "client"]
+
+
+async def test_what_was_cut_is_not_flushed(autojump_clock: MockClock) -> None:
+    """A connection that is cut writes nothing more, not even what is queued in the same breath."""
+    async with served(LinkPlan(latency=0.0, prompt=True)) as one:
+        one.connection.queue(Entry("too late"))
+        one.connection.cut(Close.REPLACED)
+        one.connection.flush()
+        assert (await one.peer.hear()).code == Close.REPLACED.code

@@ -54,12 +54,24 @@ async def test_what_was_begun_is_finished_before_anything_else(autojump_clock: M
     assert (ours.sends.sent, whole.is_unfinished) == (8, True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(whole.send_all, b"pong")
+        await trio.testing.wait_all_tasks_blocked()
+        assert whole.is_unfinished
         nursery.start_soon(whole.finish)
         received = b""
         while len(received) < 24:
             received += await theirs.receive_some()
     assert received == b"a" * 20 + b"pong"
     assert not whole.is_unfinished
+
+
+async def test_nothing_of_what_was_written_is_kept() -> None:
+    """A connection that says nothing holds no bytes of what it said last."""
+    _, ours = await linked(LinkPlan(latency=0.0, prompt=True))
+    whole = WholeWrites(ours, write_timeout=3)
+    for _ in range(2):
+        whole.begin(b"a" * 20)
+        await whole.finish()
+        assert len(whole._rest.obj) == 0  # type: ignore[arg-type]
 
 
 async def test_what_is_begun_in_the_middle_of_another_write_follows_it(

@@ -198,3 +198,43 @@ async def test_flush_writes_nothing_behind_a_close_frame() -> None:
         here.writer.flush()
         assert here.writes == []
     assert here.writes == []
+
+
+async def test_who_was_closed_ends_as_soon_as_the_last_promise_is_kept(
+    autojump_clock: MockClock,
+) -> None:
+    """The task ends when ``flush`` has written what a closed outbox still had to say."""
+    here, kept = await desk(PROMPT), 0
+    here.outbox.committed = lambda: kept
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(here.run)
+        here.outbox.put(Entry("promise", after=1))
+        here.outbox.close()
+        await trio.testing.wait_all_tasks_blocked()
+        kept = 1
+        here.writer.flush()
+    assert trio.current_time() == 0
+    assert await here.theirs.receive_some() == heard("promise")
+
+
+async def test_a_fault_while_flushing_ends_the_task() -> None:
+    """What cannot be encoded is raised by the task; nothing of that batch is called written."""
+
+    def encode() -> str:
+        raise ZeroDivisionError
+
+    here = await desk(PROMPT)
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            with pytest.raises(ZeroDivisionError):
+                await here.run()
+
+        nursery.start_soon(run)
+        await trio.testing.wait_all_tasks_blocked()
+        here.outbox.put(Entry("one", 1))
+        here.outbox.put(Entry(encode))
+        here.writer.flush()
+        here.put("later")
+        here.writer.flush()
+    assert (here.told, here.ours.sends.sent) == ([], 0)

@@ -10,7 +10,7 @@ import trio
 from fakes import CountingIds
 from hand_journal import HandJournal
 from messages import capabilities, languages
-from raw_peer import RawPeer
+from raw_peer import CLOSE, RawPeer
 from simulation.network import LinkPlan, Network
 from trio.testing import wait_all_tasks_blocked
 
@@ -30,6 +30,8 @@ HELLO: dict[str, Any] = {
 class Server:
     """One life of a scheduler on a network in memory."""
 
+    plan = AT_ONCE
+
     def __init__(self, journal: HandJournal) -> None:
         self.journal = journal
         self.network = Network()
@@ -37,7 +39,7 @@ class Server:
         self.ids = CountingIds()
 
     async def peer(self, path: str) -> RawPeer:
-        stream = await self.network.connect(AT_ONCE, path, listener="door")
+        stream = await self.network.connect(self.plan, path, listener="door")
         return await RawPeer.upgrade(stream, path)
 
     async def ready(self) -> tuple[int, Any]:
@@ -123,6 +125,12 @@ def journal() -> HandJournal:
     return HandJournal()
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["waited for", "taken at once"])
+def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test, with links on which a write is waited for and with those that take it at once."""
+    monkeypatch.setattr(Server, "plan", LinkPlan(latency=0.0, prompt=request.param))
+
+
 async def test_every_promise_waits_for_its_commit(
     journal: HandJournal, autojump_clock: trio.abc.Clock
 ) -> None:
@@ -158,6 +166,9 @@ async def test_a_failure_and_a_goodbye_wait_for_their_commit(
         close = {"type": "session_close", "session_id": welcome["session_id"], "reason": "done"}
         await client.say(close)
         await waits_for(journal, client, "session_close_ack")
+        kept_at = trio.current_time()
+        assert (await client.hear()).opcode == CLOSE
+        assert trio.current_time() == kept_at, "the close frame waited for something else"
 
 
 async def test_a_result_that_came_late_waits_for_its_own_commit(

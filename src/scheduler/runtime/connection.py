@@ -2,8 +2,8 @@
 
 This is the only module that knows trio-websocket. What the library lacks stands here:
 
-* nothing but the writer task sends messages, and it is cancelled only together with the
-  whole connection (see ``stream`` for why);
+* nothing but the writer sends messages: what is taken at once in the step that says it, the
+  rest in its task, which is cancelled only together with the whole connection (see ``stream``);
 * whole text messages go past the library, both ways (see ``lane``);
 * the reader never waits: ``on_message`` is a plain function;
 * the end has one order: the nursery ends (that is when the caller deregisters), then a
@@ -129,6 +129,11 @@ class Connection:
         self.end(close)
         self._scope.cancel()
 
+    def fail(self, error: Exception) -> None:
+        """End at once, with ``error`` raised by :meth:`run`: a fault of ours."""
+        self._fault = error
+        self._scope.cancel()
+
     def _decide(self, close: Close) -> None:
         if self.close is None:
             self.close = close
@@ -181,8 +186,7 @@ class Connection:
             self._keepalive.heard()
             on_message(message)
         except Exception as error:  # noqa: BLE001  # it is raised again where it belongs
-            self._fault = error
-            self._scope.cancel()
+            self.fail(error)
 
     def _closed_by_peer(self, group: BaseExceptionGroup[tws.ConnectionClosed]) -> None:
         first: BaseException = group

@@ -1,9 +1,10 @@
 """From a decision to its effects, in one synchronous step.
 
 :meth:`Shell.apply` runs the engine and performs what it says before anybody else can run.
-Performing never waits and never fails: a message goes into an outbox, a connection is told to
-end, a timer is set. What happens then comes back as a new event; that of a message which the
-operating system took at once is decided as the next step, still before anybody else can run.
+Performing never waits and never fails: a message goes into an outbox and, if it can, to the
+operating system, a connection is told to end, a timer is set. What happens then comes back as a
+new event; that of a message which was taken at once is decided in the next step, still before
+anybody else can run.
 
 Messages are written before timers are set and lines are logged: somebody waits for them.
 
@@ -80,7 +81,7 @@ class Shell:
         self.engine = engine
         self.journal = journal or MemoryJournal()
         self._promised: deque[tuple[int, Connection]] = deque()
-        self._events: deque[Event] = deque()
+        self._caused: deque[Event] = deque()
         self._deciding = False
         self._observe = observe
         self._connections: dict[Generation, Connection] = {}
@@ -114,17 +115,32 @@ class Shell:
     def apply(self, event: Event) -> None:
         """Decide, and perform the effects. Nobody runs in between.
 
-        While another event is being decided, this one is next, before that call returns.
+        What a step causes itself, as a write that was taken at once, is decided after it, before
+        the call for that step returns.
         """
-        self._events.append(event)
         if self._deciding:
+            self._caused.append(event)
             return
         self._deciding = True
         try:
-            while self._events:
-                self._decide(self._events.popleft())
+            try:
+                self._decide(event)
+            finally:
+                while self._caused:
+                    self._decide_caused(self._caused.popleft())
         finally:
             self._deciding = False
+
+    def _decide_caused(self, event: Event) -> None:
+        """A fault in this is that of its own connection, and not of whoever called."""
+        try:
+            self._decide(event)
+        except Exception as error:
+            connection = self._connections.get(getattr(event, "connection", 0))
+            if connection is None:
+                log.exception("fault_in_a_step")
+            else:
+                connection.fail(error)
 
     def _decide(self, event: Event) -> None:
         effects = self.engine.handle(event, trio.current_time())

@@ -23,6 +23,7 @@ from scheduler.config import Config
 from scheduler.runtime.frames import Frames, is_close_frame
 from scheduler.runtime.lane import Lane
 
+NOTHING = memoryview(b"")
 WRITE_PIECE_BYTES = 64 * 2**10
 """Progress is judged per piece: a slow link may take long for a message, not for this."""
 
@@ -49,7 +50,7 @@ class WholeWrites(trio.abc.Stream):
         self._write_timeout = write_timeout
         self._torn = False
         self._closed = False
-        self._rest = memoryview(b"")  # of a write that was begun
+        self._rest = NOTHING  # of a write that was begun
         self._held = b""  # is for the library, and has not been handed on
         self.frames = Frames(message_bytes_max)
         self.stalled = False
@@ -86,7 +87,7 @@ class WholeWrites(trio.abc.Stream):
             self._check_whole()
             await trio.lowlevel.checkpoint_if_cancelled()  # nothing has been written yet
             self._torn = True
-            rest, self._rest = self._rest, memoryview(b"")
+            rest, self._rest = self._rest, NOTHING
             for view in (rest, memoryview(data)):
                 await self._write(view[self._write_at_once(view) :])
             self._torn = False
@@ -105,7 +106,8 @@ class WholeWrites(trio.abc.Stream):
         if not self._turn.locked():
             self._check_whole()
             self._torn = True
-            self._rest = self._rest[self._write_at_once(self._rest) :]
+            rest = self._rest[self._write_at_once(self._rest) :]
+            self._rest = rest or NOTHING  # an empty view would still hold all that was written
             self._torn = False
 
     @property

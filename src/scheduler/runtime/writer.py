@@ -35,21 +35,25 @@ class Writer:
         self._on_writing: Callable[[int], None] | None = None
         self._on_written: Callable[[int], None] | None = None
         self._under_way: list[Entry] = []
-        """What was taken and is not written yet: the task's, if anybody's."""
+        """What was begun and is not written yet: the task's, if anybody's."""
+        self._fault: Exception | None = None
 
     async def run(
         self, on_writing: Callable[[int], None], on_written: Callable[[int], None]
     ) -> None:
         """Write until the outbox is closed and empty, and tell the fate of what has a ``seq``.
 
-        ``on_writing`` is told in the step in which the first byte is written, ``on_written``
-        after the last one. Raises ``trio.BrokenResourceError`` or ``trio.ClosedResourceError``
-        if the peer is gone or the connection closed. Cancelling loses what is under way.
+        Both are told what happens in :meth:`flush`, too; nobody else runs between that and the
+        bytes. Raises ``trio.BrokenResourceError`` or ``trio.ClosedResourceError`` if the peer is
+        gone or the connection closed, and what anything of ours raised, also in :meth:`flush`.
+        Cancelling loses what is under way.
         """
         self._on_writing, self._on_written = on_writing, on_written
         try:
             while self._under_way or not self._outbox.over:
                 await trio.lowlevel.checkpoint_if_cancelled()  # before anything more is taken
+                if self._fault is not None:
+                    raise self._fault
                 if self._under_way or self._begin():
                     await self._stream.finish()
                     self._end()
@@ -59,10 +63,14 @@ class Writer:
             self._on_writing = None
 
     def flush(self) -> None:
-        """Write now what is taken without waiting, and leave the rest to the task."""
+        """Write now what is taken without waiting, and leave the rest to the task.
+
+        So is whatever goes wrong: this is called on behalf of others, and raises nothing.
+        """
         if self._under_way:
             return  # the task has it, and looks for more when that is written
-        if self._on_writing is None or self._closed() or not self._stream.is_prompt:
+        running = self._on_writing is not None and self._fault is None
+        if not running or self._closed() or not self._stream.is_prompt:
             self._outbox.wake()
             return
         try:
@@ -72,19 +80,25 @@ class Writer:
                     return
                 self._end()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._outbox.wake()  # to meet the same, where it can be told
+            self._outbox.wake()  # to meet the same
+        except Exception as error:  # noqa: BLE001  # it is raised again where it belongs
+            self._fault = error
+            self._outbox.wake()
+        if self._outbox.over:
+            self._outbox.wake()  # to see that it is
 
     def _begin(self) -> bool:
         """Take a batch of what may be said now, and write what is taken of it at once."""
         if (entry := self._outbox.get_nowait()) is None:
             return False
-        frames = self._batch(entry)
+        entries, frames = self._batch(entry)
         assert self._on_writing is not None
-        for taken in self._under_way:
+        for taken in entries:
             if taken.seq is not None:
                 self._on_writing(taken.seq)
         if self._closed():
             raise trio.BrokenResourceError("the connection is closed")
+        self._under_way = entries
         self._stream.begin(b"".join(frames) if len(frames) > 1 else frames[0])
         return True
 
@@ -98,15 +112,16 @@ class Writer:
             if entry.seq is not None:
                 self._on_written(entry.seq)
 
-    def _batch(self, first: Entry) -> list[bytes]:
-        """The frames of what may be said now, up to about a batch."""
+    def _batch(self, first: Entry) -> tuple[list[Entry], list[bytes]]:
+        """What may be said now, up to about a batch, with its frames."""
         entry: Entry | None = first
+        entries: list[Entry] = []
         frames: list[bytes] = []
         size_bytes = 0
         while entry is not None:
             text = entry.text if isinstance(entry.text, str) else entry.text()
-            self._under_way.append(entry)
+            entries.append(entry)
             frames.append(text_frame(text, masked=self._masked))
             size_bytes += len(frames[-1])
             entry = self._outbox.get_nowait() if size_bytes < BATCH_BYTES else None
-        return frames
+        return entries, frames
