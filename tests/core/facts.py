@@ -201,19 +201,26 @@ def _salvaged(ledger: "Ledger", detail: Detail) -> None:
     ledger.salvaged = task
 
 
+def _place(detail: Detail) -> tuple[str, int]:
+    return detail["session_id"], detail["seq"]
+
+
 def _written(ledger: "Ledger", detail: Detail) -> None:
-    task, event = _task(ledger, detail), ledger.event
-    person = ledger.persons[task.session_id]
-    named = (detail["connection"], detail["seq"], detail["seq"])
-    if not isinstance(event, Written) or named != (person.connection, task.place, event.seq):
+    event, person = ledger.event, ledger.persons[detail["session_id"]]
+    current = detail["connection"] == person.connection == getattr(event, "connection", None)
+    if isinstance(event, Received):  # a receipt that was read before the writer's note
+        if not current or ledger.delivered.get(_place(detail)) != detail["job_id"]:
+            raise Broken("written is said only of what was taken or received", (detail, event))
+        return
+    task = _task(ledger, detail)
+    if not (isinstance(event, Written) and current and event.seq == detail["seq"] == task.place):
         raise Broken("written is said only of a current connection", (detail, event))
     if not person.receipts:
         task.fate = "written"
 
 
 def _delivered(ledger: "Ledger", detail: Detail) -> None:
-    key = detail["session_id"], detail["seq"]
-    if ledger.delivered.pop(key, None) != detail["job_id"]:
+    if ledger.delivered.pop(_place(detail), None) != detail["job_id"]:
         raise Broken("delivered is said only of what was acknowledged", (detail, ledger.event))
 
 

@@ -7,7 +7,7 @@ import pytest
 from messages import job_ack, result, utterance
 from playbook import Playbook
 
-from scheduler.core.events import Writing
+from scheduler.core.events import Writing, Written
 from scheduler.wire import node, session
 from scheduler.wire.common import Error
 
@@ -121,6 +121,37 @@ def test_a_result_that_comes_while_nobody_is_there_waits_for_the_session() -> No
     again = book.resume(ack)
 
     assert [o.text_asr for o in book.outcomes(again)] == ["hola"]
+
+
+def test_what_was_received_was_written() -> None:
+    """A receipt that is read before our own note of the write leaves no hole in the story."""
+    book = Playbook()
+    person, session_id, machine, node_id, (first, _) = two_running(book)
+    book.say(machine, result(first, node_id))
+    book.apply(Writing(person, 1))
+
+    book.say(person, session.ResultAck(session_id=session_id, seq=1))
+
+    job = book.engine.snapshot(book.now).job(first.job_id)
+    assert job is not None
+    assert [line["what"] for line in job["story"]][-3:] == ["finished", "written", "acknowledged"]
+    assert [detail["seq"] for detail in book.noted("written")] == [1]
+    book.apply(Written(person, 1))
+    assert len(book.noted("written")) == 1
+
+
+def test_what_was_written_elsewhere_is_not_called_written_here() -> None:
+    """An acknowledgement by `last_seq` says nothing of the connection on which it comes."""
+    book = Playbook()
+    person, ack = book.join_session()
+    machine, node_id = book.join_node()
+    book.say(person, utterance(ack.session_id))
+    job = book.last(machine, node.JobAssign)
+    book.say(machine, result(job, node_id))
+    book.apply(Writing(person, 1))
+    book.resume(ack, last_seq=1)
+    assert book.state(job.job_id) == "acknowledged"
+    assert book.noted("written") == []
 
 
 def test_a_session_without_receipts_ends_at_written() -> None:

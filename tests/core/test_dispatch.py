@@ -245,7 +245,7 @@ def test_a_job_that_waited_for_another_node_in_vain_ends_with_its_failure() -> N
     (outcome,) = book.outcomes(person)
     assert (outcome.reason, outcome.code) == ("node_failed", "PROCESSING_ERROR")
     assert outcome.hint == (
-        "no node took the job within 10 s: every node that can do en→es has already failed this "
+        "no node took the job within 10 s: every node that can do en→es has already had this "
         f"job; attempt 1 was lost: {node_id}: it broke [PROCESSING_ERROR]"
     )
 

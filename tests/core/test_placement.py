@@ -248,7 +248,7 @@ def test_the_next_attempt_goes_to_another_node_if_there_is_one() -> None:
         ({"SUSPECT": 1, "LANGUAGE": 1}, "silent", "has gone silent"),
         ({"DRAINING": 2}, "draining", "is draining"),
         ({"QUARANTINED": 1}, "quarantined", "is in quarantine after repeated failures"),
-        ({"TRIED": 1}, "already_tried", "has already failed this job"),
+        ({"TRIED": 1}, "already_tried", "has already had this job"),
         ({"NOT_READY": 1, "SERVICE": 1}, "service_not_ready", "is not ready"),
         ({"LANGUAGE": 2, "SERVICE": 1}, "no_capability", "none of the 3 connected nodes can do"),
     ],

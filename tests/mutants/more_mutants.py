@@ -23,7 +23,7 @@ from scheduler.core import (
     sessions,
 )
 from scheduler.core.events import JournalFailed, JournalMended, Left, SessionJoined, Timer
-from scheduler.core.job import Job, Outcome, OutcomeKind
+from scheduler.core.job import Attempt, Job, Outcome, OutcomeKind
 from scheduler.core.node import Node
 from scheduler.core.placement import Rejection
 from scheduler.core.session import Session
@@ -37,12 +37,17 @@ from scheduler.server import front
 from scheduler.server import serve as serving
 
 
-@mutant(21, "The jobs of a node that is gone wait for their deadline.", "node dies")
+@mutant(
+    21,
+    "The jobs of a node that is gone wait for their deadline.",
+    "node dies",
+    by="the_jobs_of_a_lost_node_go_on_at_once",
+)
 def _jobs_of_a_lost_node_wait(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(dispatch, "lose_all", lambda step, jobs, why, **said: None)
 
 
-@mutant(22, "Nobody is pinged.", "node keeps working")
+@mutant(22, "Nobody is pinged.", "node keeps working", by="the_registry_is_the_live_connections")
 def _nobody_is_pinged(patch: pytest.MonkeyPatch) -> None:
     async def sleep(self: Keepalive, pings: trio.Nursery) -> None:
         await trio.sleep_forever()
@@ -50,7 +55,12 @@ def _nobody_is_pinged(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Keepalive, "run", sleep)
 
 
-@mutant(23, "A connection that says no hello may stay.", "a stranger")
+@mutant(
+    23,
+    "A connection that says no hello may stay.",
+    "a stranger",
+    by="the_registry_is_the_live_connections",
+)
 def _strangers_may_stay(patch: pytest.MonkeyPatch) -> None:
     async def wait(self: Connection, timeout: float) -> None:
         await trio.sleep_forever()
@@ -58,7 +68,7 @@ def _strangers_may_stay(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Connection, "_await_hello", wait)
 
 
-@mutant(24, "A node that has gone silent gets jobs.", "silent node")
+@mutant(24, "A node that has gone silent gets jobs.", "silent node", by="only_fit_nodes_get_jobs")
 def _silent_nodes_get_jobs(patch: pytest.MonkeyPatch) -> None:
     look = placement.unavailable
 
@@ -72,7 +82,12 @@ def _silent_nodes_get_jobs(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fleet, "unavailable", overlook)
 
 
-@mutant(25, "What one connection raises ends the listener.", "a siege")
+@mutant(
+    25,
+    "What one connection raises ends the listener.",
+    "a siege",
+    by="only_peers_are_harmed_by_themselves",
+)
 def _no_barrier(patch: pytest.MonkeyPatch) -> None:
     async def serve_bare(stream: trio.abc.Stream, **said: Any) -> None:
         try:
@@ -86,12 +101,19 @@ def _no_barrier(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(serving, "serve_stream", serve_bare)
 
 
-@mutant(26, "A node is not told that a job is wanted no more.", "work without an end")
+@mutant(
+    26,
+    "A node is not told that a job is wanted no more.",
+    "work without an end",
+    by="a_node_is_never_overrun",
+)
 def _nodes_are_not_told(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(dispatch, "cancel_at_node", lambda step, job, attempt, reason: None)
 
 
-@mutant(27, "Without a node an utterance fails at once.", "node comes late")
+@mutant(
+    27, "Without a node an utterance fails at once.", "node comes late", by="nobody_is_failed_early"
+)
 def _no_waiting(patch: pytest.MonkeyPatch) -> None:
     place = dispatch.place
 
@@ -109,6 +131,7 @@ def _no_waiting(patch: pytest.MonkeyPatch) -> None:
     28,
     "Nobody may resume while the connection before still counts.",
     "the old connection still lives",
+    by="who_may_resume_does",
 )
 def _the_dead_forbid_to_resume(patch: pytest.MonkeyPatch) -> None:
     join = sessions.join
@@ -124,12 +147,17 @@ def _the_dead_forbid_to_resume(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sessions, "join", join_if_free)
 
 
-@mutant(29, "No receipt is ever missed.", "never a receipt")
+@mutant(29, "No receipt is ever missed.", "never a receipt", by="who_never_answers_is_given_up")
 def _receipts_are_not_awaited(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(receipts, "expect", lambda step, session: None)
 
 
-@mutant(30, "A late result replaces a failure that the client knows of.", "a tick too late")
+@mutant(
+    30,
+    "A late result replaces a failure that the client knows of.",
+    "a tick too late",
+    by="only_peers_are_harmed_by_themselves",
+)
 def _salvage_of_what_was_told(patch: pytest.MonkeyPatch) -> None:
     salvage = delivery.salvage
 
@@ -141,7 +169,7 @@ def _salvage_of_what_was_told(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(delivery, "salvage", salvage_always)
 
 
-@mutant(31, "A drain waits for whatever runs.", "drained of endless work")
+@mutant(31, "A drain waits for whatever runs.", "drained of endless work", by="the_end_is_bounded")
 def _drain_without_patience(patch: pytest.MonkeyPatch) -> None:
     drain = serving._drain
 
@@ -152,17 +180,27 @@ def _drain_without_patience(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(serving, "_drain", wait_and_drain)
 
 
-@mutant(32, "Who is in quarantine stays there.", "a small canary")
+@mutant(
+    32, "Who is in quarantine stays there.", "a small canary", by="who_works_again_is_readmitted"
+)
 def _quarantine_for_ever(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(quarantine, "due", lambda step, node: False)
 
 
-@mutant(33, "A slot that has become free is offered to nobody.", "second attempt", "long after")
+@mutant(
+    33,
+    "A slot that has become free is offered to nobody.",
+    "second attempt",
+    "long after",
+    by="no_slot_idles_while_a_job_waits",
+)
 def _free_slots_idle(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(dispatch, "fill", lambda step, node: None)
 
 
-@mutant(34, "A session that does not come back is kept for ever.", "foreign token")
+@mutant(
+    34, "A session that does not come back is kept for ever.", "foreign token", by="nothing_is_left"
+)
 def _sessions_for_ever(patch: pytest.MonkeyPatch) -> None:
     left, set_timer = sessions.left, Step.set_timer
 
@@ -178,7 +216,12 @@ def _sessions_for_ever(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "set_timer", set_no_session_timer)
 
 
-@mutant(35, "Of several outcomes whose turn has come one is sent.", "failure and success")
+@mutant(
+    35,
+    "Of several outcomes whose turn has come one is sent.",
+    "failure and success",
+    by="nothing_is_held_back",
+)
 def _one_outcome_at_a_time(patch: pytest.MonkeyPatch) -> None:
     def release_one(step: Step, session: Session) -> None:
         if session.order and session.order[0].outcome is not None:
@@ -193,6 +236,7 @@ def _one_outcome_at_a_time(patch: pytest.MonkeyPatch) -> None:
     36,
     "An outcome passes one whose replacement is still to be kept.",
     "salvaged before it was kept",
+    by="outcomes_never_pass_each_other",
 )
 def _promises_pass_each_other(patch: pytest.MonkeyPatch) -> None:
     def first_kept(self: Outbox) -> Entry | None:
@@ -204,12 +248,22 @@ def _promises_pass_each_other(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Outbox, "get_nowait", first_kept)
 
 
-@mutant(37, "What is promised is said before it is kept.", "a slow disk")
+@mutant(
+    37,
+    "What is promised is said before it is kept.",
+    "a slow disk",
+    by="promises_are_kept_before_they_leave",
+)
 def _promises_leave_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Shell, "_promise", lambda self, connection, message: 0)
 
 
-@mutant(38, "New work is taken although it cannot be kept.", "a full disk")
+@mutant(
+    38,
+    "New work is taken although it cannot be kept.",
+    "a full disk",
+    by="a_journal_that_fails_is_no_secret",
+)
 def _failing_in_secret(patch: pytest.MonkeyPatch) -> None:
     journal = engine._journal
 
@@ -220,7 +274,12 @@ def _failing_in_secret(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(engine, "_journal", take_back_only)
 
 
-@mutant(39, "What could not be kept is called accepted once it can be.", "a full disk")
+@mutant(
+    39,
+    "What could not be kept is called accepted once it can be.",
+    "a full disk",
+    by="what_could_not_be_kept_is_not_called_accepted",
+)
 def _acceptances_stay(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "withdraw", lambda self, connection, job_id: None)
 
@@ -229,6 +288,7 @@ def _acceptances_stay(patch: pytest.MonkeyPatch) -> None:
     40,
     "Work that is about to be taken back gets the slot of what is taken back before it.",
     "taken back while they wait",
+    by="what_could_not_be_kept_is_not_begun",
 )
 def _taken_back_one_by_one(patch: pytest.MonkeyPatch) -> None:
     journal = engine._journal
@@ -239,3 +299,38 @@ def _taken_back_one_by_one(patch: pytest.MonkeyPatch) -> None:
         journal(step, event)
 
     patch.setattr(engine, "_journal", one_by_one)
+
+
+@mutant(
+    41,
+    "A failed attempt gives its slot back twice.",
+    "failure and success",
+    by="a_node_is_never_overrun",
+)
+def _slot_comes_back_twice(patch: pytest.MonkeyPatch) -> None:
+    free = dispatch._free_slot
+
+    def free_twice(step: Step, job: Job, attempt: Attempt, end: str) -> Node | None:
+        node = free(step, job, attempt, end)
+        if node is not None and end == "failed":
+            node.slots += 1
+        return node
+
+    patch.setattr(dispatch, "_free_slot", free_twice)
+
+
+@mutant(
+    42,
+    "The dispatched deadline ends with the pending one.",
+    "node comes late",
+    by="nobody_is_failed_early",
+)
+def _one_deadline_inside_the_other(patch: pytest.MonkeyPatch) -> None:
+    assign = dispatch._assign
+
+    def assign_and_keep(step: Step, job: Job, node: Node) -> None:
+        if job.overall_deadline is None:
+            job.overall_deadline = job.accepted_at + step.config.pending_timeout
+        assign(step, job, node)
+
+    patch.setattr(dispatch, "_assign", assign_and_keep)

@@ -36,21 +36,23 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 class Mutant:
     """A mistake: its number in the list, what it is, how it is made, and where it shows.
 
-    `worlds` are those of the corpus that are tried first.
+    `worlds` are those of the corpus that are tried first, `by` is the property that is about it:
+    others may break as well, but without this one it does not count as caught.
     """
 
     number: int
     mistake: str
     plant: Plant
     worlds: tuple[str, ...]
+    by: str
 
 
 MUTANTS: list[Mutant] = []
 
 
-def mutant(number: int, mistake: str, *worlds: str) -> Callable[[Plant], Plant]:
+def mutant(number: int, mistake: str, *worlds: str, by: str) -> Callable[[Plant], Plant]:
     def register(plant: Plant) -> Plant:
-        MUTANTS.append(Mutant(number, mistake, plant, worlds))
+        MUTANTS.append(Mutant(number, mistake, plant, worlds, by))
         return plant
 
     return register
@@ -61,6 +63,7 @@ def mutant(number: int, mistake: str, *worlds: str) -> Callable[[Plant], Plant]:
     "An outcome counts as delivered as soon as it is in a queue.",
     "half a link",
     "lost receipt",
+    by="delivered_means_received",
 )
 def _delivered_when_queued(patch: pytest.MonkeyPatch) -> None:
     send = delivery._send
@@ -77,6 +80,7 @@ def _delivered_when_queued(patch: pytest.MonkeyPatch) -> None:
     2,
     "The writer ends on an error, and nobody is told.",
     "a write cut short",
+    by="written_means_written",
 )
 def _writer_dies_alone(patch: pytest.MonkeyPatch) -> None:
     send = WholeWrites.send_all
@@ -92,6 +96,7 @@ def _writer_dies_alone(patch: pytest.MonkeyPatch) -> None:
     3,
     "An outcome is forgotten when it has been put into the outbox.",
     "lost receipt",
+    by="the_state_agrees_with_itself",
 )
 def _forgotten_when_sent(patch: pytest.MonkeyPatch) -> None:
     send = delivery._send
@@ -113,6 +118,7 @@ def _forgotten_when_sent(patch: pytest.MonkeyPatch) -> None:
     4,
     "The end of a connection drops what its session is owed.",
     "lost receipt",
+    by="every_outcome_arrives_or_expires",
 )
 def _dropped_with_the_connection(patch: pytest.MonkeyPatch) -> None:
     left = sessions.left
@@ -129,6 +135,7 @@ def _dropped_with_the_connection(patch: pytest.MonkeyPatch) -> None:
     5,
     "The end of a connection deregisters its session by name, successor or not.",
     "the old connection still lives",
+    by="the_registry_is_the_live_connections",
 )
 def _deregistered_by_name(patch: pytest.MonkeyPatch) -> None:
     names: dict[int, str] = {}
@@ -155,6 +162,7 @@ def _deregistered_by_name(patch: pytest.MonkeyPatch) -> None:
     6,
     "A result of the wrong node or attempt is noticed, and sent all the same.",
     "stale results",
+    by="only_the_current_attempt_counts",
 )
 def _stale_results_are_sent(patch: pytest.MonkeyPatch) -> None:
     take = nodes._result
@@ -177,6 +185,7 @@ def _stale_results_are_sent(patch: pytest.MonkeyPatch) -> None:
     "A filter against duplicates remembers a job before its result was taken.",
     "honest retry",
     "second attempt",
+    by="a_good_result_settles",
 )
 def _duplicates_filtered_too_early(patch: pytest.MonkeyPatch) -> None:
     take = nodes._result
@@ -197,6 +206,7 @@ def _duplicates_filtered_too_early(patch: pytest.MonkeyPatch) -> None:
     8,
     "A timeout acts on what it saw when it was set, and comes after the result.",
     "long after",
+    by="nobody_hears_two_outcomes",
 )
 def _timeout_does_not_look_again(patch: pytest.MonkeyPatch) -> None:
     clear = Deadlines.clear
@@ -224,6 +234,7 @@ def _timeout_does_not_look_again(patch: pytest.MonkeyPatch) -> None:
     9,
     "Silence is no final state: its job goes on, times out and runs again.",
     "silence",
+    by="a_good_result_settles",
 )
 def _silence_is_not_final(patch: pytest.MonkeyPatch) -> None:
     take = nodes._result
@@ -243,6 +254,7 @@ def _silence_is_not_final(patch: pytest.MonkeyPatch) -> None:
     10,
     "When too much is kept, the newest outcomes go, and nobody is told.",
     "more than fits",
+    by="every_outcome_arrives_or_expires",
 )
 def _newest_evicted_silently(patch: pytest.MonkeyPatch) -> None:
     def evict(step: Step, session: Session) -> None:
@@ -257,6 +269,7 @@ def _newest_evicted_silently(patch: pytest.MonkeyPatch) -> None:
     11,
     "A copy of a session's connection is not kept up to date, and read.",
     "lost receipt",
+    by="acknowledged_is_never_sent_again",
 )
 def _stale_copy_of_the_connection(patch: pytest.MonkeyPatch) -> None:
     copies: dict[int, int | None] = {}
@@ -274,6 +287,7 @@ def _stale_copy_of_the_connection(patch: pytest.MonkeyPatch) -> None:
     12,
     "A job is read, then changed, then written back: result and timeout overwrite each other.",
     *(f"at the deadline {seed}" for seed in range(6)),
+    by="a_job_has_one_outcome",
 )
 def _read_change_write_back(patch: pytest.MonkeyPatch) -> None:
     shells: dict[int, Shell] = {}
@@ -306,6 +320,7 @@ def _read_change_write_back(patch: pytest.MonkeyPatch) -> None:
     "A failed attempt does not give its slot back.",
     "failure and success",
     "second attempt",
+    by="the_state_agrees_with_itself",
 )
 def _slot_is_kept_after_a_failure(patch: pytest.MonkeyPatch) -> None:
     free = dispatch._free_slot
@@ -323,6 +338,7 @@ def _slot_is_kept_after_a_failure(patch: pytest.MonkeyPatch) -> None:
     14,
     "A refusal takes a place in the line, and what is behind it is held back for ever.",
     "refused in between",
+    by="nothing_is_left",
 )
 def _refusals_take_a_place(patch: pytest.MonkeyPatch) -> None:
     submit = admission.submit
@@ -342,6 +358,7 @@ def _refusals_take_a_place(patch: pytest.MonkeyPatch) -> None:
     15,
     "The dispatched deadline begins anew with each attempt.",
     "second attempt",
+    by="every_job_ends_by_its_deadline",
 )
 def _deadline_restarts(patch: pytest.MonkeyPatch) -> None:
     lose = dispatch.lose
@@ -357,6 +374,7 @@ def _deadline_restarts(patch: pytest.MonkeyPatch) -> None:
     16,
     "A send that was cut short leaves half a frame, and the connection goes on.",
     "a write cut short",
+    by="everybody_is_served",
 )
 def _torn_writes_go_on(patch: pytest.MonkeyPatch) -> None:
     async def send_some(self: WholeWrites, data: bytes | bytearray | memoryview) -> None:
@@ -370,6 +388,7 @@ def _torn_writes_go_on(patch: pytest.MonkeyPatch) -> None:
     17,
     "An old acknowledgement moves the acknowledged position back.",
     "receipts back and forth",
+    by="receipts_move_forward",
 )
 def _receipts_move_back(patch: pytest.MonkeyPatch) -> None:
     acknowledged = delivery.acknowledged
@@ -387,6 +406,7 @@ def _receipts_move_back(patch: pytest.MonkeyPatch) -> None:
     18,
     "A session is resumed without looking at the token.",
     "foreign token",
+    by="who_may_resume_does",
 )
 def _token_is_not_checked(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(hmac, "compare_digest", lambda known, said: True)
@@ -397,6 +417,7 @@ def _token_is_not_checked(patch: pytest.MonkeyPatch) -> None:
     "A node that comes back gets all its slots, while its old jobs still run there.",
     "node by hand keeps working",
     "node keeps working",
+    by="a_node_is_never_overrun",
 )
 def _slots_are_given_twice(patch: pytest.MonkeyPatch) -> None:
     def forget(step: Step, old: Node, node: Node, held: nodes.Held) -> list[Job]:
@@ -411,6 +432,7 @@ def _slots_are_given_twice(patch: pytest.MonkeyPatch) -> None:
     20,
     "When a reader is slow, what is newer pushes out what is older, outcomes too.",
     "a reader much too slow",
+    by="delivered_means_received",
 )
 def _partials_push_out_outcomes(patch: pytest.MonkeyPatch) -> None:
     def put(self: Outbox, entry: Entry) -> bool:

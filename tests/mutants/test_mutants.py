@@ -33,16 +33,16 @@ def broken_by(plan: WorldPlan) -> list[str]:
 
 
 def hunt(mutant: Mutant) -> Catch | None:
-    """The first world in which the planted mistake breaks a property, and which it breaks."""
+    """The first world in which the planted mistake breaks its property, and which it breaks."""
     for tried, (name, plan) in enumerate(worlds(mutant), 1):
-        if broken := broken_by(plan):
+        if mutant.by in (broken := broken_by(plan)):
             return Catch(mutant, broken, name, tried)
     return None
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.number:02}")
 def test_a_mutant_is_caught(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mistake breaks a property of the simulation, in the corpus or in the first worlds."""
+    """The mistake breaks the property that is about it, in the corpus or in the first worlds."""
     mutant.plant(monkeypatch)
     catch = hunt(mutant)
     assert catch is not None, f"nothing notices: {mutant.mistake}"

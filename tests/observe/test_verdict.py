@@ -18,7 +18,7 @@ EXPECTED = {
     "all_busy": ("NO_AVAILABLE_NODE", "node-1: its slot is taken"),
     "draining": ("NO_AVAILABLE_NODE", "node-1: is draining); attempt 1 was lost at 1.00 s"),
     "timeout": ("JOB_TIMEOUT", "its result came 0.50 s too late and changed nothing"),
-    "timeout_unreceipted": ("JOB_TIMEOUT", "was given it at 0.00 s and had not receipted it"),
+    "timeout_unreceipted": ("JOB_TIMEOUT", "was given it at 0.00 s and had not answered"),
     "node_failed": ("MODEL_NOT_AVAILABLE", "node-2 failed with MODEL_NOT_AVAILABLE: it broke"),
     "failed_by_all": ("PROCESSING_ERROR", "(node-1 failed with MODEL_NOT_AVAILABLE: it broke)"),
     "failed_and_waited": ("PROCESSING_ERROR", "(node-2 failed with PROCESSING_ERROR: it broke)"),

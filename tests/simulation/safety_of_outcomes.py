@@ -19,11 +19,8 @@ from simulation.nodes import ANSWER
 from simulation.taps import OUTCOMES, Heard, Talk
 from simulation.world import Run
 
-from scheduler.core.events import (
-    Note,
-    Written,
-)
-from scheduler.wire.session import UiEvent
+from scheduler.core.events import Event, Note, Received, Written
+from scheduler.wire.session import ResultAck, UiEvent
 
 Property = Callable[[Run], Iterator[str]]
 AFTERLIFE = frozenset({
@@ -105,7 +102,10 @@ def delivered_means_received(run: Run) -> Iterator[str]:
 
 
 def written_means_written(run: Run) -> Iterator[str]:
-    """*Written* is said only of what a connection took whole that was current at that moment."""
+    """*Written* is said only of what a connection took whole that was current at that moment.
+
+    That it did is told by the writer, or by a receipt that is read before the writer has said so.
+    """
     yield from run.unwritten
     current: dict[str, int] = {}
     for step in run.history.steps:
@@ -116,9 +116,16 @@ def written_means_written(run: Run) -> Iterator[str]:
                 current[effect.detail["session_id"]] = effect.detail["connection"]
             elif effect.name == "written":
                 live = current.get(effect.detail["session_id"])
-                assert isinstance(step.event, Written)
-                if not live == step.event.connection == effect.detail["connection"]:
+                told = _tells_of_a_write(step.event, live)
+                if not told or effect.detail["connection"] != live:
                     yield f"{effect.detail} is noted while {live} is current"
+
+
+def _tells_of_a_write(event: Event, live: int | None) -> bool:
+    match event:
+        case Written(connection) | Received(connection, ResultAck()):
+            return connection == live
+    return False
 
 
 def nothing_follows_the_outcome(run: Run) -> Iterator[str]:

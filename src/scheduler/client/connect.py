@@ -122,6 +122,9 @@ class Session:
 
         In the order of their acceptance, each once. One reader only. While ``outcomes_max`` of
         them wait to be read, further ones stay with the scheduler. Ends with the session.
+
+        They are acknowledged when this process has them: what it has not read when it is killed
+        is not given to the next one.
         """
         return self._conversation.outcomes
 

@@ -14,7 +14,7 @@ from scheduler.core.job import Job, Outcome, OutcomeKind
 from scheduler.core.records import JobSettled, OutcomesReceived
 from scheduler.core.session import OwedOutcome, Session
 from scheduler.core.state import Step
-from scheduler.core.states import Move
+from scheduler.core.states import JobState, Move
 from scheduler.wire.session import MissingResult, UiEvent
 
 
@@ -57,6 +57,7 @@ def writing(session: Session, seq: int) -> None:
     """The writer has taken the outcome: from here on it may be known to the client."""
     if (owed := session.owed.get(seq)) is not None:
         owed.told = "gap" if owed.dropped else "content"
+        owed.told_on = session.connection
 
 
 def written(step: Step, session: Session, seq: int, signs: SignsOfLife | None = None) -> None:
@@ -99,6 +100,7 @@ def acknowledged(step: Step, session: Session, seq: int) -> bool:
     record = OutcomesReceived(session_id=session.session_id, seq=seq, job_ids=job_ids)
     step.remember(session, record)
     for owed in received:
+        _prove_written(step, session, owed)
         retention.let_go(step, session, owed)
         job = step.state.jobs.get(owed.job_id)
         if job is not None and owed.content_told:
@@ -113,6 +115,14 @@ def acknowledged(step: Step, session: Session, seq: int) -> bool:
         receipts.expect(step, session)
     retention.watch_age(step, session)
     return True
+
+
+def _prove_written(step: Step, session: Session, owed: OwedOutcome) -> None:
+    """What was received was written, also if the receipt is read before our own note of that."""
+    job = step.state.jobs.get(owed.job_id)
+    here = owed.told == "content" and owed.told_on == session.connection
+    if session.receipts and here and job is not None and job.state is JobState.FINISHED:
+        written(step, session, owed.seq)
 
 
 def salvage(step: Step, session: Session, job: Job, outcome: Outcome) -> bool:

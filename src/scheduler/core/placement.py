@@ -190,7 +190,7 @@ def why_waiting(need: Need, rejections: Counter[Rejection]) -> tuple[str, str]:
         (Rejection.SUSPECT, "has gone silent"),
         (Rejection.DRAINING, "is draining"),
         (Rejection.QUARANTINED, "is in quarantine after repeated failures"),
-        (Rejection.TRIED, "has already failed this job"),
+        (Rejection.TRIED, "has already had this job"),
         (Rejection.NOT_READY, "is not ready"),
     ):
         if rejections[reason]:

@@ -16,8 +16,8 @@ class OwedOutcome:
 
     ``size_bytes`` is what it counts against retention, ``since`` is when its age began.
     ``dropped`` marks one whose content was given up; its message is then a ``gap``.
-    ``told`` is what a writer took last: from then on the client may know it, and says that
-    it does by acknowledging the ``seq``.
+    ``told`` is what a writer took last, for the connection ``told_on``: from then on the client
+    may know it, and says that it does by acknowledging the ``seq``.
     """
 
     seq: int
@@ -27,6 +27,7 @@ class OwedOutcome:
     since: float
     dropped: bool = False
     told: Literal["content", "gap"] | None = None
+    told_on: int | None = None
 
     @property
     def content_told(self) -> bool:

@@ -107,6 +107,8 @@ def _welcome(step: Step, session: Session, *, resumed: bool, recovered: bool) ->
                 pending=config.pending_timeout,
                 dispatched=config.dispatched_timeout,
                 retention=config.session_retention,
+                outcome_retention=config.outcome_retention,
+                result_ack=config.client_receipt_timeout,
                 ping=config.ping_interval,
                 pong=config.pong_timeout,
                 backoff_max=config.client_backoff_max,

@@ -107,7 +107,7 @@ def why_not(need: Need, node: Node, reason: Rejection) -> str:
         case Rejection.LANGUAGE:
             return f"cannot do {need.text}"
         case Rejection.TRIED:
-            return "has already failed this job"
+            return "has already had this job"
         case Rejection.DRAINING:
             return "is draining"
         case Rejection.QUARANTINED:

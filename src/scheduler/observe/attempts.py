@@ -81,4 +81,4 @@ def _progress(job: View, attempt: View, not_: str, yet: str) -> str:
     if attempt["received_at_ms"] is not None:
         at = offset(job, attempt["received_at_ms"])
         return f"received it at {at} and {not_} started it{yet}"
-    return f"was given it at {offset(job, attempt['assigned_at_ms'])} and {not_} receipted it{yet}"
+    return f"was given it at {offset(job, attempt['assigned_at_ms'])} and {not_} answered{yet}"
