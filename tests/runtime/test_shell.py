@@ -31,6 +31,7 @@ from scheduler.core.events import (
 from scheduler.errors import Close
 from scheduler.runtime.outbox import Entry
 from scheduler.runtime.shell import Shell
+from scheduler.runtime.turns import Turns, counted_turns
 from scheduler.wire.common import Resume
 from scheduler.wire.session import ClientHeartbeat
 
@@ -40,9 +41,10 @@ SIGNS = SignsOfLife(0.0)
 class Observed:
     """A shell, and what it reported."""
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    def __init__(self, nursery: trio.Nursery, turns: Turns) -> None:
         self.seen: list[tuple[Event, list[Effect], int]] = []
-        self.shell = Shell(Engine(Config(), CountingIds()), nursery, observe=self.observe)
+        engine = Engine(Config(), CountingIds())
+        self.shell = Shell(engine, nursery, turns=turns, observe=self.observe)
 
     def observe(self, event: Event, effects: list[Effect]) -> None:
         self.seen.append((event, effects, self.shell.connections))
@@ -54,9 +56,10 @@ class Observed:
 
 @contextlib.asynccontextmanager
 async def observed() -> AsyncIterator[Observed]:
-    async with trio.open_nursery() as nursery:
-        yield Observed(nursery)
-        nursery.cancel_scope.cancel()
+    with counted_turns() as turns:
+        async with trio.open_nursery() as nursery:
+            yield Observed(nursery, turns)
+            nursery.cancel_scope.cancel()
 
 
 async def test_being_registered_is_being_in_the_block(autojump_clock: MockClock) -> None:
@@ -286,11 +289,13 @@ async def test_work_and_outcomes_are_written_before_courtesies(autojump_clock: M
             for name, one in (("client", client), ("node", node)):
                 flush = one.connection.flush
 
-                def noted(name: str = name, flush: Callable[[], None] = flush) -> None:
+                def noted(
+                    *, gather: bool, name: str = name, flush: Callable[..., None] = flush
+                ) -> None:
                     order.append(name)
-                    flush()
+                    flush(gather=gather)
 
-                one.connection.flush = noted  # type: ignore[method-assign]
+                one.connection.flush = noted  # type: ignore[assignment,method-assign]
             shell.apply(Received(first, utterance(session_id)))
             assert order == ["node", "client"]
 

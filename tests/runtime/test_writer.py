@@ -12,13 +12,15 @@ from scheduler.runtime.outbox import Entry, Outbox
 from scheduler.runtime.stream import WholeWrites
 from scheduler.runtime.writer import BATCH_BYTES, Writer
 
+OUTBOX_MESSAGES_MAX = 1000
+
 
 class Desk:
     """A writer, its outbox, and all that it tells, with the bytes that had been sent by then."""
 
     def __init__(self, theirs: LinkStream, ours: LinkStream) -> None:
         self.theirs, self.ours = theirs, ours
-        self.outbox = Outbox(messages_max=1000, bytes_max=10**7)
+        self.outbox = Outbox(messages_max=OUTBOX_MESSAGES_MAX, bytes_max=10**7)
         self.told: list[tuple[str, int, int]] = []
         self.writes: list[int] = []
         self.closed = False
@@ -150,6 +152,34 @@ async def test_what_is_not_taken_at_once_is_for_the_task(autojump_clock: MockClo
     assert [(what, seq) for what, seq, _ in here.told] == [
         (what, seq) for seq in (1, 2) for what in ("writing", "written")
     ]
+
+
+async def test_what_is_gathered_is_one_write_of_the_task() -> None:
+    """In a crowd nothing is written at once; the task takes all that has come by its next turn."""
+    here = await desk(PROMPT)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(here.run)
+        await trio.testing.wait_all_tasks_blocked()
+        for text in ("one", "two", "three"):
+            here.outbox.put(Entry(text))
+            here.writer.flush(gather=True)
+        assert here.writes == []
+        await trio.testing.wait_all_tasks_blocked()
+        assert here.writes == [len(heard("one", "two", "three"))]
+        here.outbox.close()
+
+
+async def test_an_outbox_under_pressure_is_not_filled_by_patience() -> None:
+    """When it is half full what is there is written at once, crowd or not."""
+    here = await desk(PROMPT)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(here.run)
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(OUTBOX_MESSAGES_MAX // 2):
+            here.outbox.put(Entry("x"))
+        here.writer.flush(gather=True)
+        assert len(here.writes) == 1
+        here.outbox.close()
 
 
 async def test_flush_leaves_to_the_task_what_only_that_can_tell() -> None:

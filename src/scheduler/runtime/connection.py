@@ -89,10 +89,10 @@ class Connection:
             self._outbox.clear()
             self.end(Close.SLOW_CONSUMER)
 
-    def flush(self) -> None:
-        """Write what is queued, at once if it is taken without waiting."""
+    def flush(self, *, gather: bool = False) -> None:
+        """Write what is queued, at once if it is taken without waiting; see ``Writer.flush``."""
         if not self._scope.cancel_called:
-            self._writer.flush()
+            self._writer.flush(gather=gather)
 
     def replace(self, seq: int, text: str, *, after: int = 0) -> None:
         """Put ``text`` in the place of the queued outcome ``seq``, if it is still queued."""

@@ -72,7 +72,7 @@ class Outbox:
         if self._closed:
             return True
         count, total = len(self._entries) + 1, self.size_bytes + entry.size_bytes
-        if entry.droppable and (count * 2 > self._messages_max or total * 2 > self._bytes_max):
+        if entry.droppable and self._is_much(count, total):
             self.dropped += 1
             return True
         if count > self._messages_max or total > self._bytes_max:
@@ -80,6 +80,14 @@ class Outbox:
         self._entries.append(entry)
         self.size_bytes = total
         return True
+
+    def _is_much(self, count: int, size_bytes: int) -> bool:
+        return count * 2 > self._messages_max or size_bytes * 2 > self._bytes_max
+
+    @property
+    def under_pressure(self) -> bool:
+        """Whether half of a bound is reached: nothing droppable would be taken."""
+        return self._is_much(len(self._entries) + 1, self.size_bytes)
 
     def replace(self, seq: int, text: str, *, after: int = 0) -> None:
         """Change the text of a queued outcome; one that was taken already stays as it was."""

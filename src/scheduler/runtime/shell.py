@@ -43,6 +43,7 @@ from scheduler.errors import Close
 from scheduler.runtime.connection import Connection
 from scheduler.runtime.deadlines import Deadlines
 from scheduler.runtime.outbox import Entry
+from scheduler.runtime.turns import Turns
 from scheduler.store.journal import Journal, JournalEvents, MemoryJournal
 from scheduler.wire.codec import encode
 from scheduler.wire.node import JobAssign, ToNode
@@ -75,6 +76,7 @@ class Shell:
         engine: Engine,
         nursery: trio.Nursery,
         *,
+        turns: Turns,
         journal: Journal | None = None,
         observe: Callable[[Event, list[Effect]], None] = unobserved,
     ) -> None:
@@ -84,6 +86,7 @@ class Shell:
         self._caused: deque[Event] = deque()
         self._deciding = False
         self._observe = observe
+        self._turns = turns
         self._connections: dict[Generation, Connection] = {}
         self._generations = 0
         self.deadlines = Deadlines(
@@ -143,6 +146,7 @@ class Shell:
                 connection.fail(error)
 
     def _decide(self, event: Event) -> None:
+        self._turns.step()
         effects = self.engine.handle(event, trio.current_time())
         if records := [effect.record for effect in effects if isinstance(effect, Remember)]:
             self.journal.append(records)
@@ -154,7 +158,7 @@ class Shell:
                     self._perform_on(connection, effect)
                     spoken_to[connection] = None
         for connection in reversed(spoken_to):  # what a step leads to comes last, and is awaited
-            connection.flush()
+            connection.flush(gather=self._turns.crowded)
         for effect in effects:
             self._perform(effect)
         self._observe(event, effects)

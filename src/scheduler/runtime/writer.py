@@ -62,15 +62,18 @@ class Writer:
         finally:
             self._on_writing = None
 
-    def flush(self) -> None:
+    def flush(self, *, gather: bool = False) -> None:
         """Write now what is taken without waiting, and leave the rest to the task.
 
-        So is whatever goes wrong: this is called on behalf of others, and raises nothing.
+        With ``gather`` messages may wait for those that follow, and the task then writes them
+        together, unless the outbox is under pressure. Whatever goes wrong is the task's as well:
+        this is called on behalf of others, and raises nothing.
         """
         if self._under_way:
             return  # the task has it, and looks for more when that is written
         running = self._on_writing is not None and self._fault is None
-        if not running or self._closed() or not self._stream.is_prompt:
+        gather = gather and not self._outbox.under_pressure
+        if gather or not running or self._closed() or not self._stream.is_prompt:
             self._outbox.wake()
             return
         try:

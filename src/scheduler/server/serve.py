@@ -23,6 +23,7 @@ from scheduler.observe.metrics import Metrics
 from scheduler.runtime.connection import accept
 from scheduler.runtime.peer import ROLES, converse
 from scheduler.runtime.shell import Shell, unobserved
+from scheduler.runtime.turns import counted_turns
 from scheduler.server.app import make_app
 from scheduler.server.front import Upgrade, serve_stream
 from scheduler.server.http11 import RequestError
@@ -69,25 +70,27 @@ async def serve(
     engine = Engine(config, ids, epoch=epoch)
     journal = journal or MemoryJournal()
     kept = await journal.recover()
-    async with trio.open_nursery() as keeping, trio.open_nursery() as jobs:
-        metrics = Metrics(
-            lambda: engine.snapshot(trio.current_time()),
-            pairs_max=config.metrics_pairs_max,
-            expected=parts(config.metrics_pairs),
-        )
-        shell = Shell(engine, jobs, journal=journal, observe=metrics.before(observe))
-        if kept:
-            shell.apply(Recovered(kept))
-        await keeping.start(journal.run, shell.journal_events)
-        async with trio.open_nursery() as connections:
-            handler = _Doorkeeper(shell, config, metrics).serve
-            await connections.start(trio.serve_listeners, handler, list(listeners))
-            task_status.started(shell)
-            await shutdown.drain.wait()
-            await _drain(shell, config, shutdown)
-            connections.cancel_scope.cancel()
-        jobs.cancel_scope.cancel()
-        keeping.cancel_scope.cancel()
+    with counted_turns() as turns:
+        async with trio.open_nursery() as keeping, trio.open_nursery() as jobs:
+            metrics = Metrics(
+                lambda: engine.snapshot(trio.current_time()),
+                pairs_max=config.metrics_pairs_max,
+                expected=parts(config.metrics_pairs),
+            )
+            observers = metrics.before(observe)
+            shell = Shell(engine, jobs, turns=turns, journal=journal, observe=observers)
+            if kept:
+                shell.apply(Recovered(kept))
+            await keeping.start(journal.run, shell.journal_events)
+            async with trio.open_nursery() as connections:
+                handler = _Doorkeeper(shell, config, metrics).serve
+                await connections.start(trio.serve_listeners, handler, list(listeners))
+                task_status.started(shell)
+                await shutdown.drain.wait()
+                await _drain(shell, config, shutdown)
+                connections.cancel_scope.cancel()
+            jobs.cancel_scope.cancel()
+            keeping.cancel_scope.cancel()
 
 
 async def _drain(shell: Shell, config: Config, shutdown: Shutdown) -> None:
