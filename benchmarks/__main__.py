@@ -43,6 +43,7 @@ CASES: dict[str, Callable[[Options], Result]] = {
 def main(arguments: list[str] | None = None) -> None:
     """Parse, run, print, write."""
     chosen = _parser().parse_args(arguments)
+    results.commit()  # now, before what is measured changes the files that are compared with it
     publishing = bool(chosen.into) or not (chosen.quick or chosen.tree)
     if publishing:  # fails now if matplotlib is missing, not when everything is measured
         from benchmarks.harness.plots import draw
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
         favour(chosen.nice)
         options = attrs.evolve(
             QUICK if chosen.quick else Options(),
-            trees={name: Path(path).resolve() for name, path in chosen.tree},
+            trees=dict(chosen.tree),
         )
         if chosen.rounds:
             options = attrs.evolve(options, rounds=chosen.rounds)
@@ -64,19 +65,36 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"\n{result.title} ({time.perf_counter() - started:.0f} s)\n")
             print(results.table([attrs.asdict(result)]), flush=True)
             if publishing:
-                results.save(result, folder)
+                results.save(result, folder, options.rounds)
     if publishing:
         found = results.load(folder)
         results.put_table(found, document, draw(found, pictures))
 
 
+def _rounds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, not {text!r}")
+    return int(text)
+
+
+def _tree(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    tree = Path(path).resolve()
+    if not (name and equals and (tree / "src" / "scheduler").is_dir()):
+        raise argparse.ArgumentTypeError(f"expected NAME=PATH of a checkout, not {text!r}")
+    return name, tree
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short windows, two rounds, fewer")
-    parser.add_argument("--only", action="append", choices=CASES, metavar="CASE", default=[])
-    parser.add_argument("--rounds", type=int, help="rounds of each case (5; 2 with --quick)")
     parser.add_argument(
-        "--tree", action="append", default=[], metavar="NAME=PATH", type=lambda s: s.split("=", 1),
+        "--only", action="append", choices=CASES, metavar="CASE", default=[],
+        help=f"one of {', '.join(CASES)}; may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=_rounds, help="rounds of each case (5; 2 with --quick)")
+    parser.add_argument(
+        "--tree", action="append", default=[], metavar="NAME=PATH", type=_tree,
         help="another source tree, measured in the same rounds (of small, large, latency)",
     )  # fmt: skip
     parser.add_argument(

@@ -91,6 +91,8 @@ def test_a_load_that_did_not_keep_up_is_told() -> None:
     assert load_row([0.5]).met
     assert not load_row([0.1, 0.51], [0.3], 0).met
     assert not load_row([0.1], [0.3], 1).met
+    assert load_row([0.1], [0.3, 1.0], 0, 1.0).met
+    assert not load_row([0.1], [0.3, 1.1], 0, 1.0).met
 
 
 def test_only_the_largest_size_is_judged() -> None:
@@ -155,7 +157,7 @@ def test_peers_that_are_not_here_are_in_the_table() -> None:
 
 def test_only_the_place_of_the_table_is_renewed(tmp_path: Path) -> None:
     """Results that were saved make the table; what stands around it in the document stays."""
-    results.save(smallest("receipts"), tmp_path)
+    results.save(smallest("receipts"), tmp_path, 1)
     document = tmp_path / "document.md"
     document.write_text("before\n<!-- table -->\nold\n<!-- end -->\nafter\n")
     for _ in range(2):
@@ -171,7 +173,7 @@ def test_every_picture_can_be_drawn(tmp_path: Path) -> None:
     """From results of all cases come all pictures and the table, with nothing measured again."""
     pytest.importorskip("matplotlib", reason="of the dependency group bench")
     for case in CASES:
-        results.save(smallest(case), tmp_path)
+        results.save(smallest(case), tmp_path, 1)
     main(["--publish", "--into", str(tmp_path)])
     assert {path.stem for path in tmp_path.glob("*.svg")} == {
         "cpu-per-job", "latency", "scale", "memory", "failover", "journal", "peers",

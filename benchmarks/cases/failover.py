@@ -40,13 +40,16 @@ def run(options: Options) -> Result:
     ]
     every = [one for rounds in found.values() for one in rounds]
     rows.append(
-        load_row([one["load_busy"] for one in every], failed=sum(one["lost"] for one in every))
+        load_row(
+            [one["load_busy"] for one in every],
+            failed=sum(one["lost"] + one["failed_beside"] for one in every),
+        )
     )
     raw = {
         how: {
             "gap_ms": [ms for one in rounds for ms in one["gap_ms"]],
             "load_busy": [one["load_busy"] for one in rounds],
-            "failed_jobs": sum(one["lost"] for one in rounds),
+            "failed_jobs": sum(one["lost"] + one["failed_beside"] for one in rounds),
         }
         for how, rounds in found.items()
     }
@@ -72,6 +75,5 @@ def _round(load: Load, beside: Contender, trials: int, busy: bool) -> dict[str, 
     cpu, started = load.cpu_s, time.perf_counter()
     found = load.ask("run", port=beside.server.port, trials=trials)
     found["load_busy"] = (load.cpu_s - cpu) / (time.perf_counter() - started)
-    if busy:
-        beside.sessions.answer()
+    found["failed_beside"] = beside.sessions.answer()["failed"] if busy else 0
     return found

@@ -7,6 +7,8 @@ from benchmarks.harness.results import Options, Result, Row
 
 RATE = 300
 WORK_S = 0.02
+LATE_MAX_MS = 1.0
+"""Two times the stricter aim, for the worst one per cent: medians are then those of the server."""
 PARTS = [step / 200 for step in range(1, 200)] + [0.999]
 
 
@@ -31,7 +33,7 @@ def run(options: Options) -> Result:
         for contender in others
         for part, aim in ((0.50, 0.5), (0.99, 3.0))
     ]
-    rows.append(load_of(*contenders))
+    rows.append(load_of(*contenders, late_max_ms=LATE_MAX_MS))
     curves = {c.name: [_pooled(c, part) for part in PARTS] for c in contenders}
     raw = {
         "rate": RATE,
@@ -55,7 +57,7 @@ def _row(ours: Contender, bare: Contender, part: float, aim: float | None) -> Ro
         f"{ours.name}",
         ours=f"{spread(a)}",
         reference=f"{spread(b)}",
-        ratio=f"+{added}",
+        ratio=f"{'+' if added.median >= 0 else ''}{added}",
         aim="" if aim is None else f"≤ +{aim} ms",
         met=None if aim is None else added.median <= aim,
     )

@@ -70,6 +70,14 @@ def run_whole(options: Options) -> Result:
         _row("whole server, CPU ms per job", size, large, measured[0])
         for size, large in zip(sizes[1:], measured[1:], strict=True)
     ]
+    rows += [
+        Row(
+            what=f"taken off: idle peers, CPU ms per s: {waiting:,} waiting, {nodes:,} nodes",
+            ours=f"{spread(cost)}",
+            reference=f"{spread(idle[0])} with 10/10",
+        )
+        for (waiting, nodes), cost in zip(sizes[1:], idle[1:], strict=True)
+    ]
     rows.append(load_of(*contenders))
     names = [contender.name for contender in contenders]
     raw = {

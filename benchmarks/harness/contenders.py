@@ -1,5 +1,6 @@
 """A server with its load, and one measured window of it."""
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -143,11 +144,12 @@ def latencies_of(contender: Contender, part: float) -> list[float]:
     return [quantile(sample.latency_ms, part) for sample in contender.samples]
 
 
-def load_of(*contenders: Contender) -> Row:
+def load_of(*contenders: Contender, late_max_ms: float = math.inf) -> Row:
     """Whether their load kept up in every window."""
     samples = [sample for contender in contenders for sample in contender.samples]
     return load_row(
         [sample.load_busy for sample in samples],
         [sample.late_p99_ms for sample in samples],
         sum(sample.failed for sample in samples),
+        late_max_ms,
     )

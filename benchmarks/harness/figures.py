@@ -21,7 +21,13 @@ class Spread:
     most: float
 
     def __str__(self) -> str:
-        return f"{self.median:.3g} ({self.least:.3g} to {self.most:.3g})"
+        median, least, most = (_figure(value) for value in (self.median, self.least, self.most))
+        return f"{median} ({least} to {most})"
+
+
+def _figure(value: float) -> str:
+    """Three digits, or all before the point if there are more."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -1,5 +1,6 @@
 """What a case has found: rows of a table, and the figures behind them."""
 
+import functools
 import json
 import math
 import os
@@ -80,12 +81,16 @@ class Result:
 
 
 def load_row(
-    busy: Sequence[float], late_ms: Sequence[float] = (), failed: int | None = None
+    busy: Sequence[float],
+    late_ms: Sequence[float] = (),
+    failed: int | None = None,
+    late_max_ms: float = math.inf,
 ) -> Row:
     """Whether the load kept up, over all windows of a case: else its figures are worth nothing.
 
     ``busy``: what the busiest load process used in each window, as a part of one core;
-    ``late_ms``: p99 of how much too late it sent; ``failed``: jobs without a result.
+    ``late_ms``: p99 of how much too late it sent, and at most ``late_max_ms``; ``failed``: jobs
+    without a result.
     """
     said = [f"busy {max(busy):.2g}"]
     said += [f"late {max(late_ms):.2g} ms"] if late_ms else []
@@ -93,18 +98,26 @@ def load_row(
     return Row(
         what="the load itself in its worst window",
         ours=", ".join(said),
-        aim=f"busy ≤ {BUSY_MAX}" + (", none failed" if failed is not None else ""),
-        met=max(busy) <= BUSY_MAX and not failed,
+        aim=f"busy ≤ {BUSY_MAX}"
+        + (f", late ≤ {late_max_ms:g} ms" if late_max_ms < math.inf else "")
+        + (", none failed" if failed is not None else ""),
+        met=max(busy) <= BUSY_MAX and max(late_ms, default=0) <= late_max_ms and not failed,
     )
+
+
+@functools.cache
+def commit() -> str:
+    """What is measured, as it was when this was asked first; results change files later."""
+    git = ("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*")
+    described = subprocess.run(git, capture_output=True, text=True, check=False)
+    return described.stdout.strip() or "unknown"
 
 
 def machine() -> dict[str, Any]:
     """Where, when and of what it was measured, and beside how much other work."""
-    git = ("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*")
-    described = subprocess.run(git, capture_output=True, text=True, check=False)
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": described.stdout.strip() or "unknown",
+        "commit": commit(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
@@ -114,10 +127,10 @@ def machine() -> dict[str, Any]:
     }
 
 
-def save(result: Result, folder: Path) -> None:
-    """Put the case's newest result in the place of its last one."""
+def save(result: Result, folder: Path, rounds: int) -> None:
+    """Put the case's newest result, of so many ``rounds``, in the place of its last one."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = attrs.asdict(result) | {"machine": machine()}
+    content = attrs.asdict(result) | {"machine": machine() | {"rounds": rounds}}
     text = json.dumps(content, indent=1, ensure_ascii=False)
     (folder / f"{result.case}.json").write_text(text + "\n", encoding="utf-8")
 
@@ -164,10 +177,11 @@ def _provenance(results: Iterable[dict[str, Any]]) -> str:
     found = [result["machine"] for result in results]
 
     def all_of(name: str) -> str:
-        return ", ".join(sorted({str(machine[name]) for machine in found}))
+        return ", ".join(sorted({str(machine.get(name, "unknown")) for machine in found}))
 
     least, most = (f(m["load_average"][0] for m in found) for f in (min, max))
     return (
         f"Of {all_of('date')}, commit {all_of('commit')}, Python {all_of('python')}, "
-        f"{all_of('system')}, {all_of('cores')} cores, load average {least} to {most}."
+        f"{all_of('system')}, {all_of('cores')} cores, load average {least} to {most}, "
+        f"--rounds {all_of('rounds')}."
     )
