@@ -38,6 +38,7 @@ class Bench:
             jobs_per_session_max=10**6, retained_outcomes_max=10**6, jobs_waiting_max=10**6,
             nodes_max=10**6, sessions_max=10**6, pending_timeout=1e6, dispatched_timeout=1e6,
             finished_retention=1.0, outbox_messages_max=10**7, outbox_bytes_max=10**11,
+            journal_records_max=10**7,
         )  # fmt: skip
         self._engine = Engine(config, RandomIds(token_bytes))
         self._random = random.Random(1)  # noqa: S311  # the same jobs for everybody
