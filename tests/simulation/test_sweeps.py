@@ -10,7 +10,6 @@ from simulation.pipes import Direction, Kind, LinkPlan
 from simulation.sweeps import Swept, byte_worlds, bytes_of, play_cancelled, small_world
 from simulation.world import play
 
-STRIDE_BYTES = 16
 KINDS = get_args(Kind)
 
 
@@ -29,19 +28,20 @@ def test_every_byte(fault: Kind, direction: Direction) -> None:
 @pytest.mark.parametrize("direction", get_args(Direction))
 @pytest.mark.parametrize("kind", ["sdk", "base", "agent"])
 def test_bytes_of_other_links(kind: Swept, direction: Direction) -> None:
-    """Every 16th byte of other links, the real client's and node's among them, for each fault.
+    """Every byte of other links is struck, the real client's and node's among them.
 
-    The faults begin at different bytes; `nox -s simulate -- --sweep` strikes all of them.
+    The kinds of fault take turns, byte by byte; `nox -s simulate -- --sweep` strikes each byte in
+    every way.
     """
-    for place, fault in enumerate(KINDS):
-        first = place * STRIDE_BYTES // len(KINDS)
+    for first, fault in enumerate(KINDS):
         planned = struck = 0
-        for plan in byte_worlds(kind, fault, direction, first=first, every=STRIDE_BYTES):
+        for plan in byte_worlds(kind, fault, direction, first=first, every=len(KINDS)):
             run = play(plan)
             assert violations(run) == {}, plan
             planned += max(len(plan.sessions), len(plan.nodes))
             struck += run.scene.network.strikes[fault]
-        assert planned >= struck > 0.9 * planned  # a node may be told to end before its last bytes
+        # A node is there longer than its client, and nothing is struck after that has been served.
+        assert planned >= struck > 0.8 * planned
 
 
 def test_every_step() -> None:
