@@ -20,6 +20,18 @@ def two_running(book: Playbook) -> tuple[int, str, int, str, list[node.JobAssign
     return person, ack.session_id, machine, node_id, book.all(machine, node.JobAssign)
 
 
+def one_answered(
+    book: Playbook, *, receipts: bool | None = True
+) -> tuple[int, session.SessionInitAck, node.JobAssign]:
+    """A session that is owed one outcome."""
+    person, ack = book.join_session(receipts=receipts)
+    machine, node_id = book.join_node()
+    book.say(person, utterance(ack.session_id))
+    job = book.last(machine, node.JobAssign)
+    book.say(machine, result(job, node_id))
+    return person, ack, job
+
+
 def test_results_go_back_in_the_order_of_acceptance() -> None:
     """A result waits for the outcomes of the utterances before it, and no longer."""
     book = Playbook()
@@ -143,11 +155,7 @@ def test_what_was_received_was_written() -> None:
 def test_what_was_written_elsewhere_is_not_called_written_here() -> None:
     """An acknowledgement by `last_seq` says nothing of the connection on which it comes."""
     book = Playbook()
-    person, ack = book.join_session()
-    machine, node_id = book.join_node()
-    book.say(person, utterance(ack.session_id))
-    job = book.last(machine, node.JobAssign)
-    book.say(machine, result(job, node_id))
+    person, ack, job = one_answered(book)
     book.apply(Writing(person, 1))
     book.resume(ack, last_seq=1)
     assert book.state(job.job_id) == "acknowledged"
@@ -157,11 +165,7 @@ def test_what_was_written_elsewhere_is_not_called_written_here() -> None:
 def test_a_session_without_receipts_ends_at_written() -> None:
     """A base session's outcome is let go once written; its last state is written."""
     book = Playbook()
-    person, ack = book.join_session(receipts=None)
-    machine, node_id = book.join_node()
-    book.say(person, utterance(ack.session_id))
-    job = book.last(machine, node.JobAssign)
-    book.say(machine, result(job, node_id))
+    person, _, job = one_answered(book, receipts=None)
     book.write_all(person)
 
     assert book.state(job.job_id) == "written"
@@ -219,11 +223,7 @@ def test_too_much_unfetched_content_leaves_visible_gaps() -> None:
 def test_a_session_that_does_not_come_back_expires_visibly() -> None:
     """After the retention the session is gone and its unfetched outcomes are expired."""
     book = Playbook()
-    person, ack = book.join_session()
-    machine, node_id = book.join_node()
-    book.say(person, utterance(ack.session_id))
-    job = book.last(machine, node.JobAssign)
-    book.say(machine, result(job, node_id))
+    person, *_ = one_answered(book)
     book.leave(person)
     book.advance(book.config.session_retention - book.config.finished_retention)
     book.advance(book.config.finished_retention - 1)

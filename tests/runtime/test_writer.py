@@ -45,6 +45,11 @@ class Desk:
             lambda seq: self.told.append(("written", seq, self.ours.sends.sent)),
         )
 
+    async def fail(self, error: type[Exception]) -> None:
+        """Run, and end with this error."""
+        with pytest.raises(error):
+            await self.run()
+
 
 async def desk(plan: LinkPlan = LinkPlan(latency=0.0)) -> Desk:  # noqa: B008
     return Desk(*await linked(plan))
@@ -186,12 +191,7 @@ async def test_flush_leaves_to_the_task_what_only_that_can_tell() -> None:
     """On a broken stream ``flush`` raises nothing; the task does, and nothing is called written."""
     here = await desk(PROMPT)
     async with trio.open_nursery() as nursery:
-
-        async def run() -> None:
-            with pytest.raises(trio.BrokenResourceError):
-                await here.run()
-
-        nursery.start_soon(run)
+        nursery.start_soon(here.fail, trio.BrokenResourceError)
         await trio.testing.wait_all_tasks_blocked()
         here.ours.link.reset()
         here.put("one")
@@ -216,12 +216,7 @@ async def test_flush_writes_nothing_behind_a_close_frame() -> None:
     """On a closed connection the message stays where it is, and the task raises."""
     here = await desk(PROMPT)
     async with trio.open_nursery() as nursery:
-
-        async def run() -> None:
-            with pytest.raises(trio.BrokenResourceError):
-                await here.run()
-
-        nursery.start_soon(run)
+        nursery.start_soon(here.fail, trio.BrokenResourceError)
         await trio.testing.wait_all_tasks_blocked()
         here.closed = True
         here.put("too late")
@@ -255,12 +250,7 @@ async def test_a_fault_while_flushing_ends_the_task() -> None:
 
     here = await desk(PROMPT)
     async with trio.open_nursery() as nursery:
-
-        async def run() -> None:
-            with pytest.raises(ZeroDivisionError):
-                await here.run()
-
-        nursery.start_soon(run)
+        nursery.start_soon(here.fail, ZeroDivisionError)
         await trio.testing.wait_all_tasks_blocked()
         here.outbox.put(Entry("one", 1))
         here.outbox.put(Entry(encode))
