@@ -223,7 +223,7 @@ def test_too_much_unfetched_content_leaves_visible_gaps() -> None:
 def test_a_session_that_does_not_come_back_expires_visibly() -> None:
     """After the retention the session is gone and its unfetched outcomes are expired."""
     book = Playbook()
-    person, *_ = one_answered(book)
+    person, ack, _ = one_answered(book)
     book.leave(person)
     book.advance(book.config.session_retention - book.config.finished_retention)
     book.advance(book.config.finished_retention - 1)
